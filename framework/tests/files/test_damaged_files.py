@@ -168,6 +168,30 @@ def test_wrong_parts_of_a_reflection_file_are_refused(tmp_path, name, value):
         assert name == "identifiers" and not value and len(table) == 2
 
 
+def pairs(*given) -> bytes:
+    """A MessagePack table of packed values, whose names may repeat."""
+    return bytes([0x80 | len(given)]) + b"".join(msgpack.packb(name) + value for name, value in given)
+
+
+@pytest.mark.parametrize("twice", ["d", "data", "nrows", "identifiers", 7, "no.such.part"])
+def test_two_entries_of_one_name_are_refused(tmp_path, twice):
+    """Readers differ in which of the two they take."""
+    column = msgpack.packb(["double", [1, bytes(8)]])
+
+    def entries(*given):
+        return pairs(*given, *(entry for entry in given if entry[0] == twice))
+
+    parts = [("nrows", msgpack.packb(1)), ("identifiers", entries((7, msgpack.packb("one")))), ("data", entries(("d", column)))]
+    path = tmp_path / "x.refl"
+    path.write_bytes(b"\x93" + msgpack.packb(SIGNATURE) + msgpack.packb(2) + entries(*parts))
+    if twice == "no.such.part":
+        table = read_reflections(path)
+        assert table["d"].tolist() == [0.0] and table.identifiers == {7: "one"}
+        return
+    with pytest.raises(FileFormatError, match=rf"x\.refl, the head: .*'?{twice}'? is there twice in one table"):
+        read_reflections(path)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_no_damage_to_the_bytes_of_a_reflection_file_is_a_bug(tmp_path, seed):
     rng = np.random.default_rng(seed)

@@ -6,6 +6,7 @@ from spindle.regular import read_regular, refuse_holes
 
 from .atomic import atomic_write
 from .experiments import experiments_from_dict, experiments_to_dict, read_experiments, write_experiments
+from .json_content import json_content
 from .maps import MAPS, is_map_file, read_map, read_mask, with_distortion, write_map, write_mask
 from .models import crystal_to_dict
 from .reflections import read_reflections, write_reflections
@@ -20,6 +21,7 @@ __all__ = [
     "experiments_to_dict",
     "files_of_template",
     "is_map_file",
+    "json_content",
     "read_experiments",
     "read_map",
     "read_mask",

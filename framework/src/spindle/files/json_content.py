@@ -12,7 +12,7 @@ __all__ = ["json_content"]
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def json_content(content: bytes) -> Any:
+def json_content(content: bytes | str) -> Any:
     """What JSON says.
 
     Raises
@@ -22,7 +22,7 @@ def json_content(content: bytes) -> Any:
         of a character (a lone surrogate).
     """
     try:
-        text = content.decode(json.detect_encoding(content))
+        text = content if isinstance(content, str) else content.decode(json.detect_encoding(content))
         found = json.loads(text, object_pairs_hook=_object)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from spindle.models.arrays import shortened
 
 from .source import Source, Stream
 
 _SIZED = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}  # bytes of the length of binary data and of texts
 _ARRAYS = {0xDC: 2, 0xDD: 4}
 _MAPS = {0xDE: 2, 0xDF: 4}
+
+
+def once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A table of which no two entries have the same name.
+
+    Raises
+    ------
+    ValueError
+        If two have, of which other readers take one and some the other.
+    """
+    found: dict[Any, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            told = name.decode(errors="backslashreplace") if isinstance(name, bytes) else name
+            raise ValueError(f"{shortened(told)} is there twice in one table")
+        found[name] = value
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +93,7 @@ class Walker:
         import msgpack
 
         stream = Stream(self.source, self.position)
-        unpacker = msgpack.Unpacker(stream, raw=True, strict_map_key=False, max_buffer_size=max(self.left, 1))
+        unpacker = msgpack.Unpacker(stream, raw=True, strict_map_key=False, max_buffer_size=max(self.left, 1), object_pairs_hook=once)
         try:
             found = unpacker.unpack()
         except msgpack.exceptions.UnpackException as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from spindle.regular import refuse_special
 from spindle.table import SCHEMA, Changed, Deferred, ReflectionTable, Selected, Shoeboxes
 
 from .atomic import atomic_write
-from .layout import Extent, Walker
+from .layout import Extent, Walker, once
 from .shoebox_records import FileShoeboxes, bytes_of_shoeboxes, size_of_shoeboxes
 from .source import Source, may_stay_open
 
@@ -139,18 +140,21 @@ def _table_of(source: Source) -> tuple[int, dict[bytes, Any]]:
     version = walker.value()
     if version not in (1, 2):
         raise FileFormatError(f"{source.path}: the version of its layout is {shortened(version)}; 1 and 2 can be read")
-    table: dict[bytes, Any] = {}
-    for _ in range(walker.map()):
-        key = walker.value()
-        table[key] = _columns_of(walker) if key == b"data" else walker.value()
+    table = once(_parts_of(walker))
     if walker.left:
         raise ValueError(f"{walker.left} bytes are left over")
     return version, table
 
 
-def _columns_of(walker: Walker) -> dict[bytes, Any]:
-    """Type, length and payload of each column."""
-    columns: dict[bytes, Any] = {}
+def _parts_of(walker: Walker) -> Iterator[tuple[bytes, Any]]:
+    """Names and contents of the parts of a table."""
+    for _ in range(walker.map()):
+        key = walker.value()
+        yield key, once(_columns_of(walker)) if key == b"data" else walker.value()
+
+
+def _columns_of(walker: Walker) -> Iterator[tuple[bytes, Any]]:
+    """Name, and type, length and payload, of each column."""
     for _ in range(walker.map()):
         name = walker.value()
         if walker.array() != 2:
@@ -158,8 +162,7 @@ def _columns_of(walker: Walker) -> dict[bytes, Any]:
         kind = walker.value()
         if walker.array() != 2:
             raise ValueError(f"column {shortened(name)} has no pair of length and values")
-        columns[name] = kind, (walker.value(), walker.payload())
-    return columns
+        yield name, (kind, (walker.value(), walker.payload()))
 
 
 def _row_count(table: dict[bytes, Any]) -> int:

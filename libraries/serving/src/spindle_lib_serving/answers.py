@@ -9,9 +9,11 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
+from spindle.files import json_content
+
 from .refusal import CLOSE, Refusal
 
-__all__ = ["BODY_LIMIT", "body_of", "to_json"]
+__all__ = ["BODY_LIMIT", "body_of", "object_of", "to_json"]
 
 BODY_LIMIT = 256 * 1024
 _PATIENCE_LIMIT = 32 * BODY_LIMIT
@@ -31,6 +33,44 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return value
+
+
+def object_of(body: bytes, example: str = "") -> dict[str, Any]:
+    """The JSON object that a body is, in which no name is twice and all numbers are finite; an empty body is none.
+
+    Parameters
+    ----------
+    body : bytes
+    example : str
+        Of such an object, for the message.
+
+    Raises
+    ------
+    Refusal
+    """
+    try:
+        content = json_content(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise Refusal(400, f"body: not UTF-8 (byte {error.start})") from error
+    except ValueError as error:
+        raise Refusal(400, f"body: not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise Refusal(400, f"body: must be a JSON object{', ' if example else ''}{example}")
+    if not _is_finite(content):
+        raise Refusal(400, "body: numbers must be finite, as JSON's are")
+    return content
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all numbers within are finite; Python reads NaN and 1e999, which JSON does not have."""
+    values = [value]
+    while values:
+        value = values.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
+        if isinstance(value, dict | list):
+            values += value.values() if isinstance(value, dict) else value
+    return True
 
 
 async def body_of(request: Request) -> bytes:

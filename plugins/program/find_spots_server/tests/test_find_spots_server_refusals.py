@@ -63,11 +63,12 @@ BAD_BODIES = [
     (b"[1]", 400, "must be a JSON object"),
     (b"\xff\xfe{}", 400, "not UTF-8"),
     (b"[" * 100000, 400, "not JSON"),
-    (b'{"image": NaN}', 400, "NaN"),
+    (b'{"image": NaN}', 400, "finite"),
+    (b'{"image": "/a", "image": "/b"}', 400, "'image' is there twice"),
     (b'{"image": 3}', 400, "must be the absolute path"),
     (b'{"image": ["/a"]}', 400, "must be the absolute path"),
     (b'{"image": "/a\\u0000b"}', 400, "not an absolute path"),
-    (b'{"image": "/a\\ud800b"}', 400, "not a possible name"),
+    (b'{"image": "/a\\ud800b"}', 400, "half of a character"),
     (b'{"parameters": {}}', 400, "image: missing"),
     (b'{"image": "/a", "frames": 3}', 400, "frames not understood"),
     (b'{"image": "/a", "parameters": []}', 400, "must be an object"),
@@ -77,7 +78,7 @@ BAD_BODIES = [
     (b'{"image": "/a", "parameters": {"d_min": {"a": {"b": 1}}}}', 400, "is not a parameter"),
     (b'{"image": "/a", "parameters": {"d_min": ' + 500 * b"[" + 500 * b"]" + b"}}", 400, "nested too deeply"),
     (b'{"image": "/a", "parameters": {"d_min": ' + 5000 * b"9" + b"}}", 400, "not JSON"),
-    (b'{"image": "/a", "parameters": {"min_spot_size": 1e999}}', 400, "whole number"),
+    (b'{"image": "/a", "parameters": {"min_spot_size": 1e999}}', 400, "finite"),
     (b'{"image": "/a", "parameters": {"d_min": "' + 300000 * b"9" + b'"}}', 413, "larger than"),
 ]
 

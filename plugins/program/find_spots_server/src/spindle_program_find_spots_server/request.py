@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from spindle_lib_serving.answers import object_of
 from spindle_lib_serving.refusal import Refusal
 
 __all__ = ["Question", "from_json", "from_path", "from_query", "wants_xml"]
@@ -144,14 +144,7 @@ def from_json(body: bytes) -> Question:
     ------
     Refusal
     """
-    try:
-        content = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise Refusal(400, f"body: not UTF-8 (byte {error.start})") from error
-    except (ValueError, RecursionError) as error:
-        raise Refusal(400, f"body: not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise Refusal(400, 'body: must be a JSON object, {"image": "/path/of/image.cbf", "parameters": {}}')
+    content = object_of(body, '{"image": "/path/of/image.cbf", "parameters": {}}')
     known = ("image", "parameters", "index", "integrate", "format")
     unknown = sorted(set(content) - set(known))
     if unknown:
@@ -183,10 +176,6 @@ def _depth(value: Any) -> int:
         ]
         depth += 1
     return depth
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def wants_xml(accept: str, style: str) -> bool:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import inspect
-import json
 import logging
-import math
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -21,7 +19,7 @@ from starlette.routing import Route
 
 from spindle.errors import UserError, is_out_of_memory
 from spindle_lib_reciprocal_view.page import body_of_page, part_of_page
-from spindle_lib_serving.answers import body_of, to_json
+from spindle_lib_serving.answers import body_of, object_of, to_json
 from spindle_lib_serving.guard import refuse_other_sites
 from spindle_lib_serving.refusal import Refusal
 
@@ -125,7 +123,7 @@ class ViewerServer:
 
     def _asked(self, function: Callable[..., Any]) -> _Endpoint:
         async def answer(request: Request) -> Response:
-            words = _words(await body_of(request))
+            words = object_of(await body_of(request) or b"{}")
             async with self._free:
                 if await request.is_disconnected():  # the user is elsewhere already
                     return Response(status_code=204)
@@ -135,27 +133,6 @@ class ViewerServer:
             return Response(body, headers=headers, media_type=kind)
 
         return answer
-
-
-def _words(body: bytes) -> dict[str, Any]:
-    try:
-        words = json.loads(body.decode("utf-8") or "{}")
-    except (ValueError, RecursionError) as error:
-        raise Refusal(400, f"body: not JSON: {error}") from error
-    if not isinstance(words, dict):
-        raise Refusal(400, "body: must be a JSON object")
-    if not _is_finite(words):
-        raise Refusal(400, "body: numbers must be finite")
-    return words
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether all numbers within are finite; Python reads NaN and 1e999, which JSON does not have."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, dict | list):
-        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
-    return True
 
 
 _KINDS_OF_WORDS: dict[str, tuple[type, ...]] = {
