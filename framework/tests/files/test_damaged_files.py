@@ -181,7 +181,11 @@ def test_two_entries_of_one_name_are_refused(tmp_path, twice):
     def entries(*given):
         return pairs(*given, *(entry for entry in given if entry[0] == twice))
 
-    parts = [("nrows", msgpack.packb(1)), ("identifiers", entries((7, msgpack.packb("one")))), ("data", entries(("d", column)))]
+    parts = [
+        ("nrows", msgpack.packb(1)),
+        ("identifiers", entries((7, msgpack.packb("one")))),
+        ("data", entries(("d", column))),
+    ]
     path = tmp_path / "x.refl"
     path.write_bytes(b"\x93" + msgpack.packb(SIGNATURE) + msgpack.packb(2) + entries(*parts))
     if twice == "no.such.part":

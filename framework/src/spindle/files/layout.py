@@ -93,7 +93,9 @@ class Walker:
         import msgpack
 
         stream = Stream(self.source, self.position)
-        unpacker = msgpack.Unpacker(stream, raw=True, strict_map_key=False, max_buffer_size=max(self.left, 1), object_pairs_hook=once)
+        unpacker = msgpack.Unpacker(
+            stream, raw=True, strict_map_key=False, max_buffer_size=max(self.left, 1), object_pairs_hook=once
+        )
         try:
             found = unpacker.unpack()
         except msgpack.exceptions.UnpackException as error:

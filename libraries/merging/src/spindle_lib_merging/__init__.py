@@ -88,7 +88,7 @@ __all__ = [
     "shell_table",
     "statistics_in_shells",
     "summary_table",
-    "wilson_plot",
     "to_measured_indices",
     "whole_indices",
+    "wilson_plot",
 ]

@@ -184,7 +184,9 @@ def mtz_indices(mtz: gemmi.Mtz, name: str) -> np.ndarray:
     FileFormatError
         If one is no whole number, or beyond what any cell and wavelength reach.
     """
-    return whole_indices(np.asarray(mtz.array, dtype=np.float64)[:, :3], name)  # the first columns of a file are H, K, L
+    return whole_indices(
+        np.asarray(mtz.array, dtype=np.float64)[:, :3], name
+    )  # the first columns of a file are H, K, L
 
 
 def whole_indices(values: np.ndarray, name: str) -> np.ndarray:

@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from .answers import to_json
+from .heads import MOST_BYTES, StrictConnection
 
 __all__ = ["HttpServer", "PatientProtocol"]
 
@@ -30,6 +31,10 @@ class PatientProtocol(H11Protocol):
 
     _patience: asyncio.TimerHandle | None = None
     _is_refused = False
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.conn = StrictConnection(h11.SERVER, MOST_BYTES)
 
     def connection_made(self, transport: Any) -> None:
         """Greet a client."""
@@ -55,12 +60,6 @@ class PatientProtocol(H11Protocol):
             self._patience = None
         elif not has_request and self._patience is None:
             self._patience = self.loop.call_later(REQUEST_SECONDS, self._lose_patience)
-
-    def handle_events(self) -> None:
-        """Answer no more on a connection whose request has two lengths: what follows may be a part of it (RFC 9112, 6.1)."""
-        super().handle_events()
-        if self.cycle is not None and {b"content-length", b"transfer-encoding"} <= {name for name, _ in self.headers}:
-            self.cycle.keep_alive = False
 
     def eof_received(self) -> Any:
         """Keep the way back open for a client that has said everything and waits for its answer."""

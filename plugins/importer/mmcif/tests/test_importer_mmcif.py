@@ -207,7 +207,10 @@ def test_a_file_without_angles_is_read_and_says_so(tmp_path):
         (lambda t: t.replace("_diffrn_refln.intensity_net", "_diffrn_refln.other"), "no intensities"),
         (lambda t: t.replace("_diffrn_refln.index_k", "_diffrn_refln.other"), "index_k"),
         (lambda t: re.sub(r"^(1 1 \S+ \S+ \S+) ", r"\1 x", t, count=1, flags=re.MULTILINE), "no number"),
-        (lambda t: re.sub(r"^(1 1 \S+ \S+) \S+ ", r"\1 600000 ", t, count=1, flags=re.MULTILINE), "reflection 1: whole indices within 500000"),
+        (
+            lambda t: re.sub(r"^(1 1 \S+ \S+) \S+ ", r"\1 600000 ", t, count=1, flags=re.MULTILINE),
+            "reflection 1: whole indices within 500000",
+        ),
         (lambda t: t[:-20], "cut short|tokens|expected"),
     ],
 )
