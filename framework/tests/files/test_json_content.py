@@ -10,7 +10,7 @@ import pytest
 from spindle.errors import FileFormatError
 from spindle.execution.record import read_record
 from spindle.files import read_experiments
-from spindle.files.json_content import json_content
+from spindle.files.strict_json import json_content
 
 REFUSED = {
     '{"a": 1, "b": {"c": 1, "d": 2, "c": 1}}': "'c' is there twice in one object",

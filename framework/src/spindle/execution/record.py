@@ -149,7 +149,7 @@ def write_record(record: dict[str, Any], path: Path) -> None:
 
 def read_record(path: Path) -> dict[str, Any]:
     """Read a record; raise `FileFormatError` for anything else. An input file that it names several times is among its inputs once."""
-    from spindle.files.json_content import json_content  # its package imports models, and these numba
+    from spindle.files.strict_json import json_content  # its package imports models, and these numba
 
     content = read_regular(path, MOST_BYTES, "a run record", "name a run record, spindle.<program>.json")
     try:

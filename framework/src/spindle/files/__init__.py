@@ -6,10 +6,10 @@ from spindle.regular import read_regular, refuse_holes
 
 from .atomic import atomic_write
 from .experiments import experiments_from_dict, experiments_to_dict, read_experiments, write_experiments
-from .json_content import json_content
 from .maps import MAPS, is_map_file, read_map, read_mask, with_distortion, write_map, write_mask
 from .models import crystal_to_dict
 from .reflections import read_reflections, write_reflections
+from .strict_json import json_content
 from .templates import NumberedFiles, files_of_template
 
 __all__ = [

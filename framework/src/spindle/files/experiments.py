@@ -21,9 +21,9 @@ from spindle.printable import CONTROL
 from spindle.regular import read_regular
 
 from .atomic import atomic_write
-from .json_content import json_content
 from .maps import with_distortion
 from .models import FROM_DICT, TO_DICT
+from .strict_json import json_content
 
 MODEL_KEYS = ("beam", "detector", "goniometer", "scan", "crystal", "profile", "scaling_model")
 KINDS_OF_IMAGES = ("ImageSequence", "ImageSet", "ImageGrid", "MemImageSet")
