@@ -63,8 +63,7 @@ Efficiency is the least variance that counting statistics allow, over the mean s
 contestants have: 1 cannot be beaten by an unbiased measurement. The bias is that of the fifth of those reflections whose *true* counts are
 least, with its standard error: contestants share the photons, and with them most of that error, and one set tells little. The weakest fifth
 of *weak* has a quarter of a count per reflection; over 16 sets of other seeds its bias with glm and profile fitting is +7 ± 5 %, where
-single sets gave -16 to +44 %; over six of *mosaic* it is +2 ± 2 %. Efficiencies of single sets scatter by 3 %, too: that of *mosaic* with glm and profile
-fitting is 1.04 here, and 0.98 with another seed. *rms z* is the
+single sets gave -16 to +44 %; over six of *mosaic* it is +2 ± 2 %. Efficiencies of single sets scatter by 3 %, too. *rms z* is the
 rms of (found - true) / sigma, 1 for honest sigmas: of counts, and of scaled intensities. Contestants that the data do not tell from the
 best of their group share its place. The CPU time counts all steps from the images to scaled intensities, with those that contestants shared.
 """

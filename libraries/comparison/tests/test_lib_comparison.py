@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import fabio
 import gemmi
 import numpy as np
 import pytest
+from scipy.stats import norm
 
+import spindle
 import spindle_lib_comparison as comparison
-from spindle_lib_comparison import SpotWidths, compare_pairs, least_variance, operator_text, pair_by_place
+from spindle_lib_comparison import (
+    SpotWidths,
+    compare_pairs,
+    least_variance,
+    operator_text,
+    pair_by_place,
+    read_truths,
+    spot_widths,
+)
 from spindle_lib_comparison.agreement import compare_intensities
 from spindle_lib_comparison.matching import is_symmetry
 
@@ -95,21 +106,52 @@ def test_symmetry_is_told_from_a_choice_of_axes():
     assert not is_symmetry(quarter, gemmi.SpaceGroup("P 21 21 21"))
 
 
-def test_bound_is_that_of_a_sum_over_pixels():
-    """Against 1 / sum p^2 / (n p + b) over fine pixels, for strong and weak spots; and n where there is no background."""
-    step = 0.2
+@pytest.mark.parametrize("middle", [10.3, 0.6, 19.9])
+@pytest.mark.parametrize(("n", "b"), [(3.0, 2.0), (300.0, 2.0), (300.0, 0.05), (50.0, 0.0)])
+def test_bound_is_that_of_a_sum_over_pixels(middle, n, b):
+    """Against 1 / sum p^2 / (n p + b) over fine pixels of 20 images, for spots that the first or the last image cuts, too."""
+    step, widths, across = 0.2, (1.1, 1.4), 1.7
     grid = np.arange(-9, 9, step)
-    widths = (1.1, 1.4, 0.9)
-    profile = np.ones(())
+    plane = np.ones(())
     for width in widths:
         one = np.exp(-0.5 * (grid / width) ** 2)
-        profile = np.multiply.outer(profile, one / one.sum())
-    for n, b in ((3.0, 2.0), (300.0, 2.0), (300.0, 0.05)):
-        expected = 1 / np.sum(profile**2 / (n * profile + b * step**3))
-        spot = SpotWidths(*(np.array([w]) for w in widths), np.array([b]))
-        assert least_variance(np.array([n]), spot)[0] == pytest.approx(expected, rel=0.01)
-    dark = SpotWidths(*(np.array([w]) for w in widths), np.array([0.0]))
-    assert least_variance(np.array([50.0]), dark)[0] == pytest.approx(50.0, rel=0.01)
+        plane = np.multiply.outer(plane, one / one.sum())
+    beam = np.linspace(0.5, 1.5, 20)
+    share = np.diff(norm.cdf((np.arange(-20, 41) - middle) / across)) * np.concatenate(
+        [np.full(20, beam[0]), beam, np.full(20, beam[-1])]
+    )
+    share = (share / share.sum())[20:40, None, None]
+    profile = share * plane
+    dark = np.maximum(b * step**2 * beam[:, None, None], 1e-9 * n * plane)
+    expected = 1 / np.sum(profile**2 / (n * profile + dark))
+    spot = SpotWidths(np.array([np.prod(widths)]), *(np.array([v]) for v in (across, middle, b)), beam)
+    assert least_variance(np.array([n]), spot)[0] == pytest.approx(expected, rel=0.01)
+
+
+def test_widths_are_those_of_the_pixels_that_a_spot_lights(tmp_path):
+    """Spots of 0.5 deg mosaicity without background: across the detector, the second moments of their pixels."""
+    spindle.run(
+        "simulate",
+        **{
+            "crystal.mosaic_spread": 0.5, "scan.n_images": 6, "scan.oscillation": 1.0, "detector.model": "300K", "structure.d_min": 3.0,
+            "structure.mean_counts": 3000.0, "crystal.unit_cell": (28.0, 31.0, 34.0, 90.0, 90.0, 90.0), "crystal.space_group": "P 21 21 21",
+            "background.flat": 0.0, "background.air": 0.0, "background.solvent": 0.0, "output.directory": str(tmp_path), "run.seed": 3,
+        },
+    )  # fmt: skip
+    truth = read_truths([], tmp_path, None)[0]
+    widths = spot_widths(truth)
+    image = sum(np.maximum(fabio.open(path).data, 0) for path in sorted(tmp_path.glob("*.cbf")))
+    places = np.stack(np.meshgrid(np.arange(15), np.arange(15))).reshape(2, -1)
+    found = []
+    for row in np.flatnonzero((truth.drawn > 500) & truth.observable() & truth.at(truth.clean)):
+        x, y = truth.position[row, :2].astype(int)
+        others = np.linalg.norm(truth.position[:, :2] - truth.position[row, :2], axis=1)
+        if np.sort(others)[1] < 14 or not (8 <= x < 479 and 8 <= y < 611):
+            continue
+        box = image[y - 7 : y + 8, x - 7 : x + 8].ravel()
+        found.append(np.sqrt(np.linalg.det(np.cov(places, fweights=box))) / widths.area[row])
+    assert len(found) > 20
+    assert np.median(found) == pytest.approx(1.0, abs=0.03)
 
 
 @pytest.mark.parametrize("mean", [4.0, 40.0, 4000.0])

@@ -9,6 +9,7 @@ from typing import Any
 
 import gemmi
 import numpy as np
+from scipy.optimize import nnls
 
 from spindle.errors import FileFormatError
 
@@ -54,6 +55,8 @@ class Truth:
         Expected counts of one image when the beam has its usual strength; 0 where the truth does not tell it.
     frame_scale : (n_images,) float64
         Strength of the beam on each image.
+    spread : (n, 3) float64
+        Expected variance of the directions of the photons of each spot along the axes e1, e2 and e3 of Kabsch; rad^2.
     image : (n,) int64 or None
         The still of each reflection, from 0; None for sweeps.
     partiality : (n,) float64
@@ -80,6 +83,7 @@ class Truth:
     live: np.ndarray
     background: np.ndarray
     frame_scale: np.ndarray
+    spread: np.ndarray
     image: np.ndarray | None = None
     partiality: np.ndarray = field(default_factory=lambda: np.ones(0))
     volume: np.ndarray = field(default_factory=lambda: np.ones(0))
@@ -207,10 +211,24 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
         live=~column["bad"],
         background=np.asarray(column.get("background", np.zeros(column["bad"].shape)), np.float64),
         frame_scale=np.asarray(column["frame_scale"], np.float64),
+        spread=_spread(column, models["wavelength"]),
         image=image,
         partiality=partiality,
         volume=volume,
     )
+
+
+def _spread(column: dict[str, np.ndarray], wavelength: float) -> np.ndarray:
+    """(n, 3) rad^2: variances along e1, e2, e3, as straight lines in (wavelength / d)^2 through those of the photons that were traced."""
+    measured, photons = np.asarray(column["var_e123"], np.float64), np.asarray(column["n_all"], np.float64)
+    square = (wavelength / column["d"]) ** 2
+    design = np.stack([np.ones(len(square)), square], axis=1)
+    use = (photons >= 2) & np.isfinite(measured).all(axis=1) & (np.abs(column["zeta"]) > 0.3)
+    fitted = np.zeros_like(measured)
+    for k in range(3):
+        line = nnls(design[use] * np.sqrt(photons[use])[:, None], measured[use, k] * np.sqrt(photons[use]))[0]
+        fitted[:, k] = design @ line
+    return fitted
 
 
 def _undimmed(frame_scale: np.ndarray) -> np.ndarray:
