@@ -270,7 +270,9 @@ class Reduction:
         settings |= settings_of(own, "r_free_flags.", "r_free_flags.", without)
         if self._flags is not None:
             # one test set for all files: what is not in it is drawn by chance
-            settings |= {"r_free_flags.reference": self._flags, "r_free_flags.old_test_flag_value": None}
+            settings |= {
+                "r_free_flags.reference": self._flags, "r_free_flags.old_test_flag_value": None, "r_free_flags.column": None,
+            }  # fmt: skip
         result = self.steps.run("merge", reduced.experiments, reduced.table, settings, of)
         reduced.statistics = with_nan(self.steps.numbers(result, "merge.json")["wavelength_1"])
         reduced.tables = result.tables

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spindle.errors import ParameterError
-from spindle.params import Bool, Choice, Float, Int, Params, PathParam, SpaceGroup, Strings
+from spindle.params import Bool, Choice, Float, Int, Params, PathParam, SpaceGroup, Str, Strings
 
 __all__ = ["FreeFlagOptions", "ResolutionMetrics", "refuse_without_reference"]
 
@@ -93,10 +93,17 @@ class FreeFlagOptions(Params):
     n_shells = Int(20, max=10_000, min=1, level=2, help="Layers of the test set, with use_dataman_shells.")
     extend = Bool(None, none=True, help="Flags by chance for reflections that the reference lacks; None does it.")
     old_test_flag_value = Int(None, none=True, level=2, help="Flag of the test set of the reference.")
+    column = Str(
+        None,
+        none=True,
+        level=2,
+        help="Column of the reference that holds the flags; by default the one of a usual name (FreeR_flag, R-free-flags, status of mmCIF) "
+        "that sets a part of the reflections aside.",
+    )
     d_eps = Float(
         1e-4, min=0, level=2, unavailable="limits take in what lies on them", help="How much limits are widened."
     )
     d_max = Float(None, min=0, none=True, level=2, units="angstrom", help="Low resolution limit of the flags.")
     d_min = Float(None, min=0, none=True, level=2, units="angstrom", help="High resolution limit of the flags.")
     relative_to_complete_set = Bool(False, help="Flags for all reflections to the limit, measured or not.")
-    reference = PathParam(None, none=True, help="MTZ file whose flags are taken over.")
+    reference = PathParam(None, none=True, help="MTZ or mmCIF file whose flags are taken over.")

@@ -167,3 +167,63 @@ def test_flags_that_a_reference_lacks_are_alike_for_what_the_lattice_makes_equiv
     mates = [(f, flags.get(tuple(asu.to_asu((k, h, -l), group.operations())[0]))) for (h, k, l), f in flags.items()]
     known = np.array([m for m in mates if m[1] is not None])
     assert np.mean(known[:, 0] == known[:, 1]) > 0.9
+
+
+def test_of_several_columns_of_flags_the_test_set_is_taken(data, tmp_path):
+    first = merged(tmp_path, data, **{"r_free_flags.generate": True, "fraction": 0.1})
+    hkl, flag = first.make_miller_array(), column(first, "FreeR_flag")
+    path = tmp_path / "several.mtz"
+
+    def write(**columns: np.ndarray) -> None:
+        mtz = gemmi.Mtz(with_base=True)
+        mtz.spacegroup, mtz.cell = first.spacegroup, first.cell
+        mtz.add_dataset("x")
+        for label in columns:
+            mtz.add_column(label, "I")
+        mtz.set_data(np.column_stack([hkl, *columns.values()]).astype(np.float32))
+        mtz.write_to_file(str(path))
+
+    def taken(**options) -> list[bool]:
+        mtz = merged(tmp_path, data, reference=str(path), **options)
+        np.testing.assert_array_equal(mtz.make_miller_array(), hkl)
+        return (column(mtz, "FreeR_flag") == 0).tolist()
+
+    test, nothing = flag == 0, np.zeros(len(flag))
+    write(FreeR_flag=nothing, **{"R-free-flags": test * 1.0}, Batch=np.arange(len(flag)))
+    assert taken() == test.tolist(), "a column that sets everything aside is no test set"
+    write(FREE=flag, **{"R-free-flags(+)": test * 1.0, "R-free-flags(-)": np.where(test, np.nan, 0.0)})
+    assert taken() == test.tolist(), "the same test set several times"
+    other = flag == 1
+    write(FREE=flag, RFREE=other * 1.0, mine=other * 1.0)
+    with pytest.raises(ParameterError, match=r"FREE and RFREE hold different test sets .*r_free_flags\.column=RFREE"):
+        taken()
+    assert taken(column="mine") == other.tolist()
+    with pytest.raises(ParameterError, match=r"column=yours: .* only H K L FREE RFREE mine"):
+        taken(column="yours")
+    write(FREE=nothing)
+    with pytest.raises(FileFormatError, match="FREE sets no part of the reflections aside"):
+        taken()
+
+
+def test_flags_are_taken_over_from_mmcif(data, tmp_path):
+    flags = {"r_free_flags.generate": True, "fraction": 0.1}
+    mtz = merged(tmp_path, data, **{"output.mmcif": "merged.cif"}, **flags)
+    again = merged(tmp_path, data, reference=str(tmp_path / "merged.cif"))
+    np.testing.assert_array_equal(column(again, "FreeR_flag"), column(mtz, "FreeR_flag"))
+    rows = "".join(
+        f"{h} {k} {l} {'f' if flag == 3 else 'o'} 1\n"
+        for (h, k, l), flag in zip(mtz.make_miller_array().tolist(), column(mtz, "FreeR_flag"), strict=True)
+    )
+    cell = "".join(
+        f"_cell.{name} {value}\n"
+        for name, value in zip(
+            ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma"),
+            mtz.cell.parameters,
+            strict=True,
+        )
+    )
+    tags = "".join(f"_refln.{t}\n" for t in ("index_h", "index_k", "index_l", "status", "pdbx_r_free_flag"))
+    path = tmp_path / "status.cif"
+    path.write_text(f"data_r\n{cell}_symmetry.space_group_name_H-M '{mtz.spacegroup.hm}'\nloop_\n{tags}{rows}")
+    again = merged(tmp_path, data, reference=str(path))
+    np.testing.assert_array_equal(column(again, "FreeR_flag") == 0, column(mtz, "FreeR_flag") == 3)

@@ -7,24 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gemmi
 import numpy as np
 
 from spindle.contracts.exporter import MergedColumn, MergedData
-from spindle.errors import FileFormatError, ModelError, ParameterError
-from spindle.files import refuse_holes
+from spindle.errors import ParameterError
 from spindle.symmetry import unique_indices
 from spindle_lib_merging import (
-    FreeFlags,
     copied_flags,
     free_flags,
-    mtz_indices,
     number_of_flags,
     pack_indices,
     resolution_of,
 )
 
-LABELS = ("FreeR_flag", "FREE", "R-free-flags", "RFREE", "FREER")
+from .flag_files import read_flags
 
 
 def flag_column(
@@ -44,7 +40,7 @@ def flag_column(
         Unique reflections without a limit of resolution, where there are more: the test set is then a part of theirs.
     """
     if r_free_flags.reference is None:
-        for name in ("extend", "old_test_flag_value"):
+        for name in ("extend", "old_test_flag_value", "column"):
             if (value := getattr(r_free_flags, name)) is not None:
                 raise ParameterError(
                     f"r_free_flags.{name}={value} needs r_free_flags.reference=, whose flags are taken over; leave it out"
@@ -72,7 +68,7 @@ def flag_column(
             int((flags == 0).sum()),
         )
         return hkl, flags
-    reference = read_flags(Path(r_free_flags.reference), group, r_free_flags.old_test_flag_value)
+    reference = read_flags(Path(r_free_flags.reference), group, r_free_flags.old_test_flag_value, r_free_flags.column)
     extend = r_free_flags.extend is None or r_free_flags.extend
     more = draw(n_values=reference.n_values) if extend else None
     flags, missing = copied_flags(hkl, group, reference, more)
@@ -93,45 +89,3 @@ def with_flags(merged: MergedData, hkl: np.ndarray, flags: np.ndarray) -> Merged
         values[rows] = column.values
         columns.append(replace(column, values=values))
     return replace(merged, miller_index=hkl, columns=columns)
-
-
-def read_flags(path: Path, group: Any, test_value: int | None) -> FreeFlags:
-    """Flags of an MTZ file, with the test set at 0.
-
-    Raises
-    ------
-    FileFormatError
-        If it cannot be read or has no flags.
-    ModelError
-        If its Laue group is another one.
-    """
-    refuse_holes(path, "r_free_flags.reference= is an MTZ file")
-    try:
-        mtz = gemmi.read_mtz_file(str(path))
-    except (RuntimeError, ValueError, OSError) as error:
-        raise FileFormatError(f"{path}: {error}; r_free_flags.reference= is an MTZ file") from error
-    column = next((mtz.column_with_label(label) for label in LABELS if mtz.column_with_label(label) is not None), None)
-    if column is None:
-        raise FileFormatError(f"{path}: no column of flags ({', '.join(LABELS)}), only {' '.join(mtz.column_labels())}")
-    if mtz.spacegroup is None or mtz.spacegroup.laue_str() != group.laue_str():
-        name = mtz.spacegroup.hm if mtz.spacegroup is not None else "unknown"
-        raise ModelError(
-            f"{path}: the flags are for space group {name}, the data for {group.hm}, of another Laue group"
-        )
-    values = np.array(column, dtype=np.float64)
-    known = np.isfinite(values)
-    whole = values[known].astype(np.int64)
-    if test_value is None:
-        # flags of CCP4 run from 0, the test set; of two values the rarer one marks it
-        found, counts = np.unique(whole, return_counts=True)
-        test_value = int(found[np.argmin(counts)]) if len(found) == 2 else int(found.min())
-    if not np.any(whole == test_value):
-        raise ParameterError(f"r_free_flags.old_test_flag_value={test_value}: no reflection of {path} has this flag")
-    count = max(2, round(len(whole) / max(int(np.count_nonzero(whole == test_value)), 1)))
-    two = len(np.unique(whole)) == 2
-    moved = (
-        np.where(whole == test_value, 0, np.where(whole == 0, test_value, whole))
-        if not two
-        else np.where(whole == test_value, 0, 1)
-    )
-    return FreeFlags(mtz_indices(mtz, str(path))[known], moved.astype(np.int64), 2 if two and count < 3 else count)
