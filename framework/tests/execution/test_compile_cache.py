@@ -299,21 +299,24 @@ def test_a_cache_of_the_system_serves_those_who_may_only_read_it():
         shutil.rmtree(folder)
 
 
-def test_kernels_are_loaded_without_scipy_and_find_blas_when_they_are_compiled(tmp_path):
+def test_kernels_are_loaded_without_what_only_compiling_needs(tmp_path):
+    package = tmp_path / "spindle_outside"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    write_inner(package, 10.0)
+    run(tmp_path, "import spindle\nfrom spindle_outside.inner import inner\ninner(1.0)")
     program = """
-import sys
-from spindle.execution.compile_cache import prepare_compile_cache
-prepare_compile_cache()
-import numpy as np
-from spindle.images import trusted_mask
-good = np.ones((1, 1), bool)
-trusted_mask(np.ones((1, 1), np.int32), good, 0, 2, good)
-import numba.np.linalg
-print("numba.np.arraymath" in sys.modules, "scipy.linalg" in sys.modules)
-numba.np.linalg.ensure_blas()
-print("scipy.linalg" in sys.modules)
+import sys, spindle
+from spindle_outside.inner import inner
+print(inner(2.0), inner.stats.cache_hits[inner.signatures[0]])
+from spindle.execution.light_numba import needs_more
+wanted = b"\\0NRT_incref\\0numba_unpickle\\0", b"\\0_numba_hashsecret_siphash_k0\\0"
+print(*{"numba.np.arraymath", "numba.cpython.unicode", "scipy.linalg"} & set(sys.modules), *map(needs_more, wanted))
+from numba import njit
+print(njit(lambda x: inner(x) + 1.0)(2.0), "numba.np.arraymath" in sys.modules, *map(needs_more, wanted))
 """
-    assert run(tmp_path, program)[0] == ["True", "False", "True"]
+    found, _ = run(tmp_path, program)
+    assert found == ["20.0", "1", "False", "True", "21.0", "True", "False", "False"]
 
 
 @pytest.mark.parametrize("module", ["spindle.models", "spindle.table", "spindle.testing.stills"])

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from numba.core import caching
 
+from . import light_numba
 from .compile_cache import kernel_stamp
 
 # What a whole file raises whose content names what is not installed any more.
@@ -74,38 +74,7 @@ class CheckedCacheFile(caching.IndexDataCacheFile):  # type: ignore[misc]
 
 
 caching.IndexDataCacheFile = CheckedCacheFile
-
-
-def start_numba_without_scipy() -> None:
-    """Spare numba's start the import of scipy.linalg, which takes a fifth of the time of a small run.
-
-    numba looks for BLAS when it begins to load kernels, and again when a kernel that calls it is compiled; the first look is left out.
-    """
-    if {"numba.np.arraymath", "scipy.linalg"} & set(sys.modules):
-        return
-    from numba.np import linalg
-
-    look = getattr(linalg, "ensure_blas", None)
-    if look is None:
-        return
-
-    def look_later() -> None:
-        if hasattr(sys.modules.get("numba.np.arraymath"), "_HAVE_BLAS"):
-            look()
-
-    linalg.ensure_blas = look_later
-
-
-_load_overload = caching.Cache.load_overload
-
-
-def _load_lightly(cache: Any, signature: Any, context: Any) -> Any:
-    """`Cache.load_overload`, which is the first that every kernel goes through."""
-    start_numba_without_scipy()
-    return _load_overload(cache, signature, context)
-
-
-caching.Cache.load_overload = _load_lightly
+light_numba.install()
 
 
 def _signed(content: bytes) -> bytes:

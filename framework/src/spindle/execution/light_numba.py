@@ -1,0 +1,82 @@
+"""Has numba load compiled kernels without what only compiling needs, a tenth of a second of every run.
+
+Left out until something is compiled: the import of all that numba implements, with scipy.linalg, and reading the intermediate code beside a
+kernel's machine code. `spindle.execution.kernel_locator` installs this before the first kernel is loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from numba.core import caching
+from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
+from numba.core.codegen import ll as llvm
+from numba.core.runtime import rtsys
+
+# What numba adds to the process's symbols, where a kernel asks for it: zero-terminated as in every table of symbols.
+_SYMBOL = re.compile(rb"\0(_?numba_\w+)(?=\0)")
+
+
+class LoadedLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """Machine code from the cache; the code that other kernels would be linked with is read when one asks for it."""
+
+    _bitcode: bytes | None = None
+
+    @classmethod
+    def _unserialize(cls, codegen: Any, state: tuple[str, str, Any]) -> Any:
+        name, kind, data = state
+        if kind != "object":
+            return super()._unserialize(codegen, state)
+        library = codegen.create_library(name)
+        object_code, library._bitcode = data
+        library.enable_object_caching()
+        library._set_compiled_object(object_code)
+        library._finalize_final_module()
+        return library
+
+    def _read_bitcode(self) -> None:
+        if self._bitcode is not None:
+            self._shared_module = llvm.parse_bitcode(self._bitcode)
+            self._bitcode = None
+            self._codegen._engine._load_defined_symbols(self._shared_module)
+
+    def _get_module_for_linking(self) -> Any:
+        self._read_bitcode()
+        return super()._get_module_for_linking()
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """Address of a function, 0 where there is none of this name."""
+        if not self._codegen._engine.is_symbol_defined(name):
+            self._read_bitcode()
+        return int(super().get_pointer_to_function(name))
+
+
+def needs_more(object_code: bytes) -> bool:
+    """Whether machine code asks for a symbol that numba has not told the process of yet."""
+    return any(not llvm.address_of_symbol(name.decode()) for name in set(_SYMBOL.findall(object_code)))
+
+
+def install() -> None:
+    """Have kernels loaded so from now on."""
+    plain = caching.Cache.load_overload
+
+    def load_overload(cache: Any, signature: Any, context: Any) -> Any:
+        """`Cache.load_overload` without `refresh` of the context, which compiling does by itself."""
+        if not isinstance(context.codegen(), JITCPUCodegen):
+            return plain(cache, signature, context)
+        rtsys.initialize(context)
+        with cache._guard_against_spurious_io_errors():
+            return cache._load_overload(signature, context)
+
+    rebuild = caching.CompileResultCacheImpl.rebuild
+
+    def rebuild_when_ready(self: Any, context: Any, payload: Any) -> Any:
+        _, kind, data = payload[0]
+        if kind == "object" and needs_more(data[0]):
+            context.refresh()
+        return rebuild(self, context, payload)
+
+    caching.Cache.load_overload = load_overload
+    caching.CompileResultCacheImpl.rebuild = rebuild_when_ready
+    JITCPUCodegen._library_class = LoadedLibrary
