@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
-TEST_TOOLS = ["pytest", "pytest-xdist", "hypothesis"]
+TEST_TOOLS = ["pytest", "pytest-xdist", "hypothesis", "nexusformat"]
 NIGHTLY = [
     "tests/formats/test_fuzz.py",
     "tests/end_to_end/test_damaged_inputs.py",

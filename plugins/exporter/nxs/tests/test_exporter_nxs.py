@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,3 +159,28 @@ def test_columns_without_a_name_in_nexus_are_kept_under_their_own(tmp_path):
     with written(tmp_path, experiments, table) as file:
         np.testing.assert_array_equal(file["entry/reflections/zeta"], table["zeta"])
         assert len(file["entry/reflections/h"]) == len(table)
+
+
+def test_trees_are_those_of_the_definition_of_nxmx(tmp_path):
+    """By the validator of nexusformat: nothing required lacks but images, and, where no image tells them, the times."""
+    validate = shutil.which("nxvalidate", path=Path(sys.executable).parent)
+    assert validate, "nexusformat is among the tools of the tests: python run.py install"
+    experiments, table = telling_data()
+    scan = replace(experiments[1].scan, epochs=1.7e9 + 0.1 * np.arange(len(experiments[1].scan.exposure_times)))
+    with written(tmp_path, Experiments([experiments[0], replace(experiments[1], scan=scan)]), table) as file:
+        names = [f"entry/experiment_{i}" for i in range(2)]
+        assert all(name in file for name in names)
+        assert file["entry/experiment_1/start_time"][()] == b"2023-11-14T22:13:20+00:00"
+    lacking = []
+    for name in names:
+        text = subprocess.run(
+            [validate, "-e", "-a", "NXmx", "-p", name, str(tmp_path / "a.nxs")],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        assert "NXmx.nxdl.xml" in text
+        text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+        lacking.append(re.findall(r"(?:Field|Group): (\S+)\n\s+This required", text))
+        assert f"errors: {len(lacking[-1])}" in text
+    assert lacking == [[f"/{names[0]}/start_time", f"/{names[0]}/end_time_estimated", "NXdata"], ["NXdata"]]

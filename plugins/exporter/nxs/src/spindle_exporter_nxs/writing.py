@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,22 @@ def _experiment(group: h5py.Group, experiment: Experiment) -> None:
     vector, angle = _axis_and_angle(R)
     turn = _group(own, "transformations", "NXtransformations")
     _transformation(turn, "angle", angle, "rotation", -vector, "rad", ".")
+    _times(group, experiment)
     _detector(group, experiment, R)
     _sample(group, experiment, R)
+    group["instrument/beam"] = group["sample/beam"]  # where newer versions of the definition look for it
+
+
+def _times(group: h5py.Group, experiment: Experiment) -> None:
+    """When the first image began and the last one ended, where the images tell it."""
+    scan = experiment.scan
+    if scan is None or scan.epochs is None or scan.exposure_times is None or not np.all(scan.epochs > 0):
+        return
+    for name, seconds in (
+        ("start_time", scan.epochs[0]),
+        ("end_time_estimated", scan.epochs[-1] + scan.exposure_times[-1]),
+    ):
+        group[name] = datetime.fromtimestamp(float(seconds), UTC).isoformat()
 
 
 def _detector(group: h5py.Group, experiment: Experiment, R: np.ndarray) -> None:
@@ -119,6 +134,15 @@ def _detector(group: h5py.Group, experiment: Experiment, R: np.ndarray) -> None:
     if scan is not None:
         detector["frame_time"], detector["timestamp"] = scan.exposure_times, scan.epochs
         detector["frame_time"].attrs["units"] = "s"
+        detector["count_time"] = scan.exposure_times
+        detector["count_time"].attrs["units"] = "s"
+    centre = experiment.detector.beam_centre_px(experiment.beam.s0, 0) if len(experiment.detector) == 1 else None
+    if centre is not None:
+        detector["beam_center_x"], detector["beam_center_y"] = centre
+        detector["distance"] = np.linalg.norm(experiment.detector.lab_coordinate_of_pixel(0, centre))
+        detector["distance"].attrs["units"] = "mm"
+        for name in ("beam_center_x", "beam_center_y"):
+            detector[name].attrs["units"] = "pixel"
     for j, panel in enumerate(experiment.detector):
         module = _group(detector, f"module{j}", "NXdetector_module")
         module["data_origin"] = np.array(panel.raw_image_offset)
