@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +14,13 @@ from scipy.special import erf
 from spindle_program_integrate import Integrate, predictions
 from spindle_program_integrate.expected import ExpectedIntensity
 from spindle_program_integrate.filters import only_rows
+from spindle_program_integrate.growing import Growing
+from spindle_program_integrate.matching import find_observed
 from spindle_program_integrate.packed_masks import PackedMasks
 from spindle_program_integrate.passes import Integrator
 from spindle_program_integrate.predictions import (
     Predictions,
     PredictSome,
-    find_observed,
     recorded_on_images,
     with_geometry,
 )
@@ -182,11 +185,11 @@ def test_rows_are_left_out_column_by_column():
 def columns(experiments, reference, profile, params):
     """What integrate knows of its predictions before it reads images."""
     asked = Predictions(experiments, profile, params.prediction, map)
-    partners = None
+    observed = None
     if reference is not None:
-        rows, partners = find_observed(asked, reference)
+        rows, observed = find_observed(asked, experiments, reference)
         reference = reference.select(rows)
-    return with_columns(asked, experiments, reference, partners, None, profile, params, map)
+    return with_columns(asked, experiments, reference, observed, None, profile, params, map)
 
 
 def test_batches_find_the_same_spots_and_keep_the_same_rows(sweeps, monkeypatch):
@@ -205,6 +208,45 @@ def test_batches_find_the_same_spots_and_keep_the_same_rows(sweeps, monkeypatch)
     np.testing.assert_array_equal(bright, again)
     for name in whole:
         np.testing.assert_array_equal(whole[name], parts[name])
+
+
+def test_predictions_far_from_all_spots_are_made_once(sweeps, monkeypatch):
+    """Spots are on three images of half a degree: to find them takes no more than three more at each end, 4.5 degrees of 21.5."""
+    experiments, _context, profile = sweeps
+    params = Integrate.Params.prediction(d_min=2.0, padding=10.0)
+    _, every = next(iter(Predictions(experiments, profile, params, map)))
+    z = every["xyzcal.px"][:, 2]
+    reference = every.select(np.flatnonzero((z > 0.0) & (z < 3.0)))
+    made = []
+
+    def counted(task, batches):
+        for batch in batches:
+            made.append(len(table := task(batch)))
+            yield table
+
+    monkeypatch.setattr(predictions, "KEPT", 4)
+    rows, _ = find_observed(Predictions(experiments, profile, params, counted), experiments, reference)
+    assert len(rows) == len(reference)
+    whole = len(PredictSome(experiments, profile, params)(range(5)))
+    assert 0.15 * whole < sum(made) < 0.25 * whole
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not say how much memory it gave")
+def test_a_table_that_grows_takes_its_own_memory_alone():
+    """2,000 blocks of 64 kB, of which twice as much was made and given back meanwhile."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    rng, before, growing = np.random.default_rng(6), resident(), Growing()
+    for k in range(2000):
+        every = ReflectionTable({"d": rng.random(6144), "flags": np.full(6144, k, np.uint64)})
+        growing.add(only_rows(every, every["d"] < 2 / 3))
+    table = growing.table()
+    size = sum(table[name].nbytes for name in table)
+    assert size > 120e6 and np.all(np.diff(table["flags"].astype(int)) >= 0) and table["flags"][-1] == 1999
+    assert table["d"].max() < 2 / 3 and abs(table["d"].mean() - 1 / 3) < 1e-3
+    assert resident() - before < 1.3 * size
 
 
 def test_predictions_of_the_padding_are_left_out_unless_they_are_asked_for(sweeps):

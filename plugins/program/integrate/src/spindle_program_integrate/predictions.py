@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,8 @@ from spindle.models import Experiments
 from spindle.prediction import lorentz_polarisation, quantum_efficiency
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_ice import in_broad_ring
-from spindle_lib_spots.reference import match
 
-__all__ = ["Map", "PredictSome", "Predictions", "find_observed", "joined", "recorded_on_images", "with_geometry"]
+__all__ = ["Map", "PredictSome", "Predictions", "recorded_on_images", "with_geometry"]
 
 #: Experiments that are predicted together: tables of few are joined while they are in the caches of the processor.
 BATCH = 4
@@ -27,7 +26,6 @@ KEPT = 16
 ROWS = 2**16
 NEEDED = ("id", "miller_index", "panel", "s1", "xyzcal.px", "flags")
 OF_STILLS = ("delpsical.rad",)
-MATCHED = ("id", "miller_index", "panel", "entering", "xyzcal.px")
 
 
 Map = Callable[[Callable[[slice], dict[str, np.ndarray]], Iterable[slice]], Iterator[dict[str, np.ndarray]]]
@@ -35,11 +33,15 @@ Map = Callable[[Callable[[slice], dict[str, np.ndarray]], Iterable[slice]], Iter
 
 @dataclass(frozen=True)
 class PredictSome:
-    """Predicts the reflections of a range of experiments; their ``id`` is that in the whole list."""
+    """Predicts the reflections of a range of experiments; their ``id`` is that in the whole list.
+
+    ``most`` is the largest padding (radians) that is of use for each experiment; None: as the parameters say.
+    """
 
     experiments: Experiments
     profile: Any
     params: Any
+    most: np.ndarray | None = None
 
     def __call__(self, numbers: range) -> ReflectionTable:
         p = self.params
@@ -48,6 +50,8 @@ class PredictSome:
                 f"prediction.d_min={p.d_min:g} and prediction.d_max={p.d_max:g}: d_min, the high resolution limit, is the smaller of the two"
             )
         padding = float(np.deg2rad(p.padding if p.padding is not None else 1.0))
+        if self.most is not None:
+            padding = min(padding, float(self.most[numbers.start : numbers.stop].max()))
         table: ReflectionTable = self.profile.predict_reflections(
             experiments=Experiments(self.experiments[i] for i in numbers), d_min=p.d_min, d_max=p.d_max, padding=padding,
             force_static=p.force_static,
@@ -94,47 +98,29 @@ class Predictions:
         found = []
         for batch, table in zip(self.batches, self.run(self.task, self.batches), strict=True):
             self.numbers[batch.start : batch.stop] = np.bincount(table["id"] - batch.start, minlength=len(batch))
-            if len(self.numbers) <= KEPT:
+            if self.keeps:
                 found.append(table)
             yield batch, table
         self._kept = found
 
+    def near(self, most: np.ndarray) -> Iterator[tuple[range, ReflectionTable]]:
+        """The same without those of the padding beyond some angle, for a look at them; nothing is counted.
+
+        Parameters
+        ----------
+        most : (n,) float64, radians
+            How far outside its scan reflections of each experiment are of use.
+        """
+        return zip(self.batches, self.run(replace(self.task, most=most), self.batches), strict=True)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether tables are kept."""
+        return len(self.numbers) <= KEPT
+
     def forget(self) -> None:
         """Keep nothing any more."""
         self._kept = []
-
-
-def find_observed(
-    predictions: Predictions, reference: ReflectionTable
-) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-    """Which predictions were observed.
-
-    Returns
-    -------
-    rows : (m,) int64
-        Rows of the reference spots that are predicted, ascending.
-    partners : list of (which, partner)
-        For each batch, (k,) int64 positions in ``rows`` and rows of the batch.
-    """
-    seen = ReflectionTable({name: reference[name] for name in MATCHED})
-    rows_of, none = seen.rows_by_experiment(), np.zeros(0, np.int64)
-    found = []
-    for numbers, table in predictions:
-        mine = np.sort(np.concatenate([rows_of.get(i, none) for i in numbers]))
-        rows, partner = match(table, seen.select(mine))
-        found.append((mine[rows], partner))
-    rows = np.sort(np.concatenate([of_batch for of_batch, _ in found]))
-    return rows, [(np.searchsorted(rows, of_batch), partner) for of_batch, partner in found]
-
-
-def joined(parts: list[ReflectionTable]) -> ReflectionTable:
-    """The rows of all parts, which lose their columns meanwhile, so that there are never two tables in memory."""
-    table = ReflectionTable()
-    for name in list(parts[0]):
-        table[name] = np.concatenate([part[name] for part in parts])
-        for part in parts:
-            del part[name]
-    return table
 
 
 def recorded_on_images(predicted: ReflectionTable, experiments: Experiments, profile: Any, run: Map) -> np.ndarray:

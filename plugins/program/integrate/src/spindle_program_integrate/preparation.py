@@ -16,7 +16,9 @@ from spindle.table import Flag, ReflectionTable
 from spindle_lib_spots.reference import INHERITED
 
 from .filters import only_rows, sample
-from .predictions import Map, Predictions, find_observed, joined, recorded_on_images, with_geometry
+from .growing import Growing
+from .matching import Observed, find_observed
+from .predictions import Map, Predictions, recorded_on_images, with_geometry
 from .shifts import Shifts, learn_shifts
 
 __all__ = ["Prepared", "prepare", "with_profiles"]
@@ -65,15 +67,16 @@ def prepare(
     """
     log = context.log
     predictions = Predictions(experiments, profile, params.prediction, context.executor.here.map)
-    shifts = partners = unmatched = None
+    shifts = observed = unmatched = None
     if reference is not None:
-        rows, partners = find_observed(predictions, reference)
-        tell_predictions(predictions, experiments, params, log)
+        rows, observed = find_observed(predictions, experiments, reference)
+        if predictions.keeps:
+            tell_predictions(predictions, experiments, params, log)
         log.info("Matching reference spots with predicted reflections", extra=DETAIL)
         log.info(" %d observed reflections input", len(reference), extra=DETAIL)
-        log.info(" %d reflections predicted", predictions.numbers.sum(), extra=DETAIL)
         log.info(" %d reflections matched", len(rows), extra=DETAIL)
         if not len(rows):
+            check_predictions(predictions)
             raise UserError(
                 f"integrate: none of {len(reference)} observed spots matches a prediction within 2 pixels and images; the "
                 "reflections seem not to belong to these experiments: give those of the same refinement"
@@ -88,9 +91,9 @@ def prepare(
                 reference = shifts.moved_spots(reference)
     experiments = with_profiles(experiments, reference, profile, params, log)
     predicted, brightness = with_columns(
-        predictions, experiments, reference, partners, shifts, profile, params, context.executor.here.map
+        predictions, experiments, reference, observed, shifts, profile, params, context.executor.here.map
     )
-    if reference is None:
+    if reference is None or not predictions.keeps:
         tell_predictions(predictions, experiments, params, log)
     beside = int(predictions.numbers.sum()) - len(predicted)
     if beside and params.sampling.integrate_all_reflections:
@@ -119,7 +122,12 @@ def tell_predictions(predictions: Predictions, experiments: Experiments, params:
                 "Prediction type: %s crystal prediction", "scan varying" if varies else "scan static", extra=DETAIL
             )
             log.info("Predicted %d reflections", number)
-    if not numbers.any():
+    check_predictions(predictions)
+
+
+def check_predictions(predictions: Predictions) -> None:
+    """An error if there are none; they are made for it if they were not counted yet."""
+    if not predictions.numbers.any() and not any(len(table) for _, table in predictions):
         raise UserError("integrate: no reflection is predicted; check the cell, the scan and prediction.d_min")
 
 
@@ -157,7 +165,7 @@ def with_columns(
     predictions: Predictions,
     experiments: Experiments,
     reference: ReflectionTable | None,
-    partners: list[tuple[np.ndarray, np.ndarray]] | None,
+    observed: Observed | None,
     shifts: Shifts | None,
     profile: Any,
     params: Any,
@@ -174,11 +182,11 @@ def with_columns(
     degrees = [0.0 if s is None else abs(s.oscillation_deg[1]) * s.n_images for s in scans]
     rng = np.random.default_rng(params.sampling.random_seed or 0)
     turned = np.array([not e.is_still for e in experiments])
-    parts, brightness = [], []
-    for k, (_, table) in enumerate(predictions):
+    growing = Growing()
+    for k, (batch, table) in enumerate(predictions):
         table, of_batch = table.view(), np.zeros(len(table))
-        if partners is not None:
-            which, partner = partners[k]
+        if observed is not None:
+            which, partner = observed.on(k, batch, table)
             of_batch[partner] = bright[which]
             flags = table["flags"].copy()
             flags[partner] |= inherited[which]
@@ -196,12 +204,14 @@ def with_columns(
         if drop:
             recorded = (table["partiality"] >= LEAST_RECORDED) | ~turned[table["id"]]
             table, of_batch = only_rows(table, recorded), of_batch[recorded]
-        parts.append(table)
-        brightness.append(of_batch)
+        table["brightness"] = of_batch
+        growing.add(table)
     predictions.forget()
-    table = joined(parts)
+    table = growing.table()
+    brightness = table["brightness"]
+    del table["brightness"]
     table["partial_id"] = np.arange(len(table), dtype=np.uint64)
     numbers = {id(images): k for k, images in enumerate(experiments.unique("imageset"))}
     number = np.array([numbers[id(e.imageset)] for e in experiments], np.int32)
     table["imageset_id"] = number[table["id"]]
-    return table, np.concatenate(brightness)
+    return table, brightness
