@@ -48,6 +48,11 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "state": {}, "scene": {"set": 0}, "reflections": PIXELS, "radial": PIXELS, "resolution_rings": {"set": 0}, "predict": {}, "lattice": {},
     "mask": {"set": 0, "rules": {"border": 2}, "shapes": []},
 }  # fmt: skip
+# What is asked besides where it is the files that the page writes that count.
+WRITING: dict[str, dict[str, Any]] = {
+    "write_mask": {"set": 0, "rules": {"border": 2}, "shapes": [], "name": "drawn.npz", "replace": True},
+    "export_rows": {"bits": "/w==", "name": "chosen.refl", "replace": True},
+}
 
 
 @dataclass(frozen=True)
@@ -119,14 +124,17 @@ def _run_here(words: list[str], folder: Path, log: Path, most_seconds: int) -> N
         os._exit(code if isinstance(code, int) and 0 <= code < 99 else 99)
 
 
-def visit(printed: Path) -> None:
-    """Ask a page of this process what its first pictures ask, then interrupt it; what it prints and answers shows its faults."""
+def visit(printed: Path, writing: bool = False) -> None:
+    """Ask a page of this process what its first pictures ask, then interrupt it; what it prints and answers shows its faults.
+
+    With ``writing`` it is asked to write its files, too, and its refusals are printed as the messages of programs are.
+    """
     try:
         found = None
         while found is None:
             time.sleep(0.05)
             found = re.search(r"http://localhost:(\d+)/\S*#token=([^&\s]+)", printed.read_text(errors="replace"))
-        for name, words in QUESTIONS.items():
+        for name, words in (QUESTIONS | WRITING if writing else QUESTIONS).items():
             client = http.client.HTTPConnection("localhost", int(found[1]), timeout=60)
             client.request("POST", f"/api/{name}", json.dumps(words), {"Authorization": f"Bearer {found[2]}"})
             answer = client.getresponse()
@@ -136,6 +144,8 @@ def visit(printed: Path) -> None:
                     2,
                     f"\nTraceback (most recent call last): {name} answered {answer.status}: {content[:500]!r}\n".encode(),
                 )
+            elif answer.status >= 400 and writing:
+                os.write(2, b"error: " + content + b"\n")
             elif answer.getheader("content-type", "").startswith("application/json"):
                 text = zlib.decompress(content) if answer.getheader("content-encoding") else content
                 json.loads(text, parse_constant=_refuse(name))

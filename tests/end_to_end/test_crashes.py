@@ -5,6 +5,7 @@ A small fixed part; ``SPINDLE_CRASH_ALL=1`` tries every operation of every progr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -36,6 +37,20 @@ def test_outputs_are_whole_and_failures_are_one_message(run_files, program):
     assert {mode for mode, _, _ in tried} == set(crashes.MODES)
     findings = [found for _, _, several in tried for found in several]
     assert not findings, "\n".join(map(str, findings))
+
+
+def test_what_a_page_writes_is_whole(run_files, tmp_path):
+    """Masks and chosen reflections, whose failures are answers of the server, which goes on."""
+    warmed = tmp_path / "warmed"
+    warmed.mkdir()
+    with contextlib.chdir(tmp_path):
+        crashes.run_in_process(crashes.prepare("image_viewer", run_files, warmed), warmed, tmp_path / "printed.txt")
+    case = crashes.Case("image_viewer", run_files)
+    assert set(case.old) == {"drawn.npz", "drawn.phil", "chosen.refl"}
+    renames = [i for i, operation in enumerate(case.operations, 1) if operation.startswith("rename")]
+    assert len(renames) == 3
+    findings = [case.try_out(mode, n) for mode, n in zip(("kill", "fails", "full"), renames, strict=True)]
+    assert findings == [[], [], []]
 
 
 def test_damage_is_found(run_files, tmp_path):

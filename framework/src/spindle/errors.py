@@ -109,10 +109,24 @@ class Cancelled(SpindleError):
     """The run was cancelled from outside."""
 
 
+# How the system's loader of libraries says that there is no memory for one.
+_NO_MAPPING = ("failed to map segment", "cannot allocate memory")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there is no memory; Python 3.11 has words of its own where there is none for a call."""
     return (
         isinstance(error, MemoryError)
         or (isinstance(error, TypeError) and str(error) == "'frame' object is not callable")
         or (isinstance(error, RuntimeError) and str(error) == "can't start new thread")
+        or (isinstance(error, ImportError | OSError) and _has_no_room_for_a_library(error))
     )
+
+
+def _has_no_room_for_a_library(error: BaseException | None) -> bool:
+    """Whether the system's loader says so, or said it to a library that loads others and says only that it could not."""
+    while error is not None:
+        if any(text in str(error).lower() for text in _NO_MAPPING):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

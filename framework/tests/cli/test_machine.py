@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import subprocess
@@ -133,6 +134,11 @@ def test_no_memory_for_a_call_is_no_bug():
     """What Python 3.11 raises where the stack of calls cannot grow."""
     assert message_of(TypeError("'frame' object is not callable")).startswith("out of memory; ")
     assert not message_of(TypeError("'str' object is not callable"))
+    assert message_of(OSError(errno.ENOMEM, "Cannot allocate memory")).startswith("out of memory; ")
+    error = OSError("Could not load 'liba.so'. This could mean much")  # as llvmlite says it
+    assert not message_of(error)
+    error.__cause__ = OSError("liba.so: failed to map segment from shared object")
+    assert message_of(error).startswith("out of memory: a library could not be loaded (Could not load 'liba.so'); ")
 
 
 def test_a_plugin_that_finds_no_memory_is_not_called_broken(monkeypatch, capfd):

@@ -38,17 +38,13 @@ _MEMORY = (
 )
 
 
-# How the system's loader of libraries says that there is no memory for one.
-_NO_MAPPING = ("failed to map segment", "cannot allocate memory")
-
-
 def message_of(error: BaseException) -> str:
     """What a user reads of an error of the machine; empty for any other error."""
     if is_out_of_memory(error):
         what = str(error).rstrip(".") if isinstance(error, MemoryError) else ""
+        if isinstance(error, ImportError) or (isinstance(error, OSError) and error.errno is None):
+            what = f"a library could not be loaded ({str(error).partition('. ')[0]})"
         return f"out of memory{f': {what}' if what else ''}; {_MEMORY}"
-    if isinstance(error, ImportError) and any(text in str(error).lower() for text in _NO_MAPPING):
-        return f"out of memory: a library could not be loaded ({error}); {_MEMORY}"
     if isinstance(error, OSError) and error.errno in _REMEDIES:
         name = error.filename2 or error.filename
         what = f"{os.fsdecode(name)}: {error.strerror}" if isinstance(name, str | bytes) else str(error.strerror)

@@ -210,6 +210,10 @@ def test_masks_are_those_of_generate_mask(aid, running, tmp_path):
         "masks are written below"
         in client.ask("write_mask", 422, set=0, rules=rules, shapes=shapes, name="/tmp/x.npz")["error"]
     )
+    image = tmp_path / "x_001.cbf"
+    image.write_bytes(b"pixels")
+    refused = client.ask("write_mask", 422, set=0, rules=rules, shapes=shapes, name=str(image), replace=True)
+    assert "masks are written as .npz" in refused["error"] and image.read_bytes() == b"pixels"
     # Undone, all pixels are back.
     client.ask("mask", set=0, rules={}, shapes=[])
     assert np.count_nonzero(client.values(set=0, image=0, x0=0, y0=0, width=120, height=100)[1] == 2) == 12_000

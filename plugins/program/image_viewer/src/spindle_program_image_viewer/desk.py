@@ -263,6 +263,8 @@ class Desk:
         mask = Path(name) if name else self.outputs[0]
         if str(mask.absolute().parent) not in self.allowed:
             raise ParameterError(f"{mask}: masks are written below {', '.join(self.allowed.roots)} only")
+        if name and mask.suffix != ".npz":  # which no image and no other input is
+            raise ParameterError(f"{mask}: masks are written as .npz; give such a name")
         phil = self.outputs[1] if not name else mask.with_suffix(".phil")
         return masking.write_mask_files(self._set(set), masking.params_of(rules, shapes), mask, phil, replace)
 
