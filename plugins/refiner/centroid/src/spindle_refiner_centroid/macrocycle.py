@@ -28,6 +28,7 @@ from .problem import Problem
 from .reduction import reduce_parameters
 from .restraints import build_restraints
 from .scan_ends import ScanEnds
+from .standing import USUAL_TURN, seen_turn, standing_of
 from .target import Observations, Target
 from .updating import refined_experiments
 
@@ -81,7 +82,7 @@ class Macrocycle:
         self.n_threads = settings.mp.nproc or 1
         weighting = settings.reflections.weighting_strategy.override
         self.learns_weights = purpose != "candidate" and weighting is None and not self.stills
-        self.spread = np.zeros(0)
+        self.spread, self.turn = np.zeros(0), USUAL_TURN
 
     def _observations(self) -> tuple[Observations, np.ndarray | None]:
         """All indexed reflections, and for scans their closeness to the spindle."""
@@ -237,6 +238,7 @@ class Macrocycle:
             problem = Problem(self.experiments, settings, True, self.stills, widths)
         if self.scan_varying or is_weighed:
             before = self._minimise(problem, used, spare)[0]
+            self.turn = seen_turn(problem, before.x)
             del used, spare
             # Outliers of the starting models, which are constant, are not those of the refined ones.
             candidates = self._seen_with(candidates, refined_experiments(problem, before.x, kinds=("detector",)))
@@ -296,14 +298,15 @@ class Macrocycle:
         before: Minimum | None = None,
         quiet: bool = False,
     ) -> tuple[Minimum, Target]:
-        """Refine, from the starting models or from an earlier minimum; the steps of that one come first in the
-        history.
-        """
+        """Refine, from the starting models or from an earlier minimum, whose steps come first in the history."""
         settings = self.settings
         restraints = build_restraints(problem, settings.parameterisation.crystal.unit_cell.restraints)
         options = {"block_size": settings.target.gradient_calculation_blocksize, "n_threads": self.n_threads}
         if problem.n_parameters == 0:
             raise RefinementError("there is nothing to refine: every parameter is fixed")
+        if problem.scan_varying:
+            here = Target(problem, used, **options).evaluate(problem.x0, gradients=False)
+            restraints += standing_of(problem, self.turn, 2.0 * here.objective / max(here.n_residuals.sum(), 1))
         target = reduce_parameters(Target(problem, used, restraints, **options), settings)
         used = target.observations
         degrees = 3 * len(used) + target.n_restraints - problem.n_parameters

@@ -13,6 +13,7 @@ from spindle.models import cell_from_real_space
 if TYPE_CHECKING:
     from .model_block import ModelBlock
     from .problem import Problem
+    from .standing import Standing
 
 
 def cell_and_gradient(B: np.ndarray, dB: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -108,10 +109,10 @@ class Restraint:
         return total
 
 
-def build_restraints(problem: Problem, scope: Any) -> list[Restraint]:
+def build_restraints(problem: Problem, scope: Any) -> list[Restraint | Standing]:
     """Restraints that ``crystal.unit_cell.restraints`` asks for. Cells that vary with the scan are left alone."""
     cells = [b for b in problem.blocks if b.kind == "cell" and b.smoother is None and not b.fixed.all()]
-    restraints = []
+    restraints: list[Restraint | Standing] = []
     for tie in scope.tie_to_target:
         where = "refinement.parameterisation.crystal.unit_cell.restraints.tie_to_target"
         if tie.values is None or tie.sigmas is None:

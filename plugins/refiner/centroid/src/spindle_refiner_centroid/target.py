@@ -13,6 +13,7 @@ from . import kernels, stills_kernels
 from .layout import Layout
 from .problem import Problem
 from .restraints import Restraint
+from .standing import Standing
 
 REFLECTIONS_PER_TASK = 20000
 
@@ -123,7 +124,7 @@ class Target:
         self,
         problem: Problem,
         observations: Observations,
-        restraints: Iterable[Restraint] = (),
+        restraints: Iterable[Restraint | Standing] = (),
         block_size: int | None = None,
         n_threads: int = 1,
         layout: Layout | None = None,
