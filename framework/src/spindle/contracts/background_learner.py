@@ -25,7 +25,8 @@ class BackgroundLearner(ABC):
     Attributes
     ----------
     most_images : int
-        Images that are worth looking at; of more the host takes so many, evenly spread over the scan. With 0 none is read.
+        Images that are worth looking at; of more the host takes so many, evenly spread over the scan. With 0 none is read. Where
+        it shows fewer, it says here how many.
     """
 
     most_images: int = 200
@@ -48,6 +49,14 @@ class BackgroundLearner(ABC):
     def join(self, later: Any) -> None:
         """Take in what another learner of the same kind saw on later images."""
 
+    def enough_images(self, seen: int) -> int:
+        """How many images would do, from what ``seen`` of them showed; `most_images` unless overridden.
+
+        The host may show some images first, evenly spread over the scan. Where they are enough it joins and finishes what they taught,
+        else new learners see as many as it takes.
+        """
+        return self.most_images
+
     @abstractmethod
     def finish(self) -> Any:
         """What was learned: any object that can be pickled, None for nothing. `estimate_background` gets it as ``learned``."""
@@ -62,7 +71,22 @@ class CheckedLearner(Checked, BackgroundLearner):
 
     def __init__(self, inner: BackgroundLearner) -> None:
         super().__init__(inner)
-        self.most_images = int(inner.most_images)
+
+    @property
+    def most_images(self) -> int:  # type: ignore[override]
+        """See `BackgroundLearner`."""
+        return int(self.inner.most_images)
+
+    @most_images.setter
+    def most_images(self, number: int) -> None:
+        self.inner.most_images = number
+
+    def enough_images(self, seen: int) -> int:
+        """See `BackgroundLearner.enough_images`."""
+        with self.guard("enough_images"):
+            number = self.inner.enough_images(seen)
+            integer(number, "the result")
+            return int(number)
 
     def add_image(self, number: int, panels: Sequence[np.ndarray], free: Sequence[np.ndarray]) -> None:
         """See `BackgroundLearner.add_image`."""

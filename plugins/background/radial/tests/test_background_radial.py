@@ -168,6 +168,18 @@ def test_pixels_have_the_resolution_and_polarisation_of_their_middles(size):
     np.testing.assert_allclose(weights[0].ravel(), polarisation, rtol=1e-6)
 
 
+def test_as_many_images_do_as_make_the_counts_of_a_ring_known():
+    panel = dataclasses.replace(pixel_detector()[0], image_size=(400, 400))
+    learner = RadialLearner(ringed_experiment(Detector((panel,)), 2))
+    rings = np.hypot(42.0, 53.0) / 0.172  # pixels from the beam to the corner that is furthest from it
+    assert learner.enough_images(4) == learner.most_images  # not one photon
+    learner.total[0][:] = 2.0
+    # the square of 1 / 0.015 counts in each ring, of which four images showed 2 x 400 x 400 in all
+    assert learner.enough_images(4) == pytest.approx(4 * rings / 0.015**2 / (2 * 400 * 400), rel=0.1)
+    learner.total[0][:] = 1e6
+    assert learner.enough_images(4) == 1
+
+
 @pytest.mark.parametrize("shape", [(2, 2), (2, 7), (31, 22)])
 def test_slopes_are_those_of_numpy(shape):
     place = np.random.default_rng(3).random(shape).astype(np.float32)

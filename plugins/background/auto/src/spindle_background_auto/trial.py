@@ -89,6 +89,10 @@ class AutoLearner(BackgroundLearner):
         self.learner.join(later.learner)
         self.pieces += later.pieces
 
+    def enough_images(self, seen: int) -> int:
+        """See `BackgroundLearner.enough_images`: what the model that learns needs; every box is on `IMAGES` images in any case."""
+        return self.learner.enough_images(seen)
+
     def finish(self) -> Choice:
         """Compare, choose, and say so; of a choice that was made before for other images, in the log only."""
         choice = self._choice()

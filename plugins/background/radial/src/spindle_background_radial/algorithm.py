@@ -49,7 +49,7 @@ class RadialBackground(Algorithm):
                 200,
                 min=1,
                 max=65_535,
-                help="Images to look at; of more so many are taken, evenly spread over the scan.",
+                help="Images to look at, at most, evenly spread over the scan; 16 where these hold enough counts.",
                 level=1,
             )
 

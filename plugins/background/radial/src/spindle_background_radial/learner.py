@@ -26,7 +26,10 @@ CELL = 32
 CELL_COUNTS = 400.0  # a correction from fewer counts is drawn towards 1
 LEAST_SPREAD = 0.1
 SECTORS = 24
+RING_ERROR = 0.015  # of the mean counts of a ring one pixel wide; rings of less than 0.02 are never told from noise
 NODE = 4  # pixels between positions that are calculated; between them a ray is off by less than 1e-4 px
+
+_Pixels = tuple[list[np.ndarray], list[np.ndarray], float, float, int]
 
 
 class RadialLearner(BackgroundLearner):
@@ -43,6 +46,7 @@ class RadialLearner(BackgroundLearner):
         self.total = [np.zeros(shape, np.float32) for shape in shapes]
         self.number = [np.zeros(shape, np.uint16) for shape in shapes]
         self.shape: RadialShape | None = None
+        self._looked_up: _Pixels | None = None
 
     def add_image(self, number: int, panels: Sequence[np.ndarray], free: Sequence[np.ndarray]) -> None:
         """See `BackgroundLearner.add_image`."""
@@ -54,6 +58,14 @@ class RadialLearner(BackgroundLearner):
         for p in range(len(self.total)):
             self.total[p] += later.total[p]
             self.number[p] += later.number[p]
+
+    def enough_images(self, seen: int) -> int:
+        """See `BackgroundLearner.enough_images`: until the counts of a ring one pixel wide are known to `RING_ERROR`."""
+        counts = sum(float(t.sum(dtype=np.float64)) for t in self.total)
+        if counts <= 0.0:
+            return self.most_images
+        wanted = self._pixels()[-1] / BINS_PER_PIXEL / RING_ERROR**2
+        return int(np.ceil(min(seen * wanted / counts, self.most_images)))
 
     def finish(self) -> RadialShape | None:
         """The shape; None where no pixel has seen a count."""
@@ -107,7 +119,13 @@ class RadialLearner(BackgroundLearner):
             )
         ]
 
-    def _pixels(self) -> tuple[list[np.ndarray], list[np.ndarray], float, float, int]:
+    def _pixels(self) -> _Pixels:
+        """See `_look_up`, which is done once."""
+        if self._looked_up is None:
+            self._looked_up = self._look_up()
+        return self._looked_up
+
+    def _look_up(self) -> _Pixels:
         """1/d and polarisation of every pixel, (slow, fast) float32; s of the first bin, width and number of bins."""
         places, weights, steps = [], [], []
         beam = self.beam
