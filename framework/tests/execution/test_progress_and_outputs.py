@@ -3,9 +3,11 @@ from __future__ import annotations
 import logging
 import os
 
+import numpy as np
 import pytest
 
 from spindle.contracts import ProgramResult
+from spindle.contracts.program import check_result
 from spindle.errors import Cancelled, UserError
 from spindle.execution import Progress, RunContext
 from spindle.execution.outputs import check_outputs, log_file, write_outputs
@@ -138,3 +140,9 @@ def test_a_run_without_a_log_is_possible(here):
     with log_file("test", tree):
         pass
     assert os.listdir(here) == []
+
+
+def test_numbers_of_a_summary_are_plain():
+    summary = {"r_split": np.float64(0.25), "nested": {"n": [np.int32(3), (np.bool_(True),)]}, "text": "as it is"}
+    found = check_result({}, ProgramResult(summary=summary)).summary
+    assert repr(found) == "{'r_split': 0.25, 'nested': {'n': [3, (True,)]}, 'text': 'as it is'}"

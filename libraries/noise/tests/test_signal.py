@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spindle_lib_noise.believed import counts_of_variance
-from spindle_lib_noise.signal import counts_in_variance, drawn_counts, expected_signal
+from spindle_lib_noise.signal import counts_in_variance, drawn_counts, expected_signal, sets_by_counts
 
 
 def observed(mean, background, n=100_000):
@@ -84,3 +84,14 @@ def test_means_of_several_have_their_errors_with_the_counts_that_they_let_expect
     z = (value.mean(axis=1) - true[:, 0]) / np.sqrt(of_mean)
     assert abs(z.mean()) < 0.06 < -((value.mean(axis=1) - true[:, 0]) / np.sqrt((2.0 + counts) / 3)).mean()
     assert np.sqrt(np.mean(z**2)) == pytest.approx(1.0, abs=0.03)
+
+
+def test_sets_are_told_apart_by_what_their_variances_are_made_of() -> None:
+    number, group = np.repeat([0, 1, 2], 400), np.tile(np.arange(100), 12)
+    assert sets_by_counts(number, number != 1, group, 3) == [[0, 2], [1]]
+    assert sets_by_counts(number, number >= 0, group, 3) == [[0, 1, 2]]
+    # of the second set no reflection is measured twice: an error model of its own cannot be told
+    once = np.where(number == 1, 1000 + np.arange(1200), group)
+    assert sets_by_counts(number, number != 1, once, 3) == [[0, 1, 2]]
+    none = np.zeros(0, np.int64)
+    assert sets_by_counts(none, none > 0, none, 1) == [[0]]

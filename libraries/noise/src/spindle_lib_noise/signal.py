@@ -6,10 +6,19 @@ import numpy as np
 
 from .believed import BELIEVED, USUAL
 
-__all__ = ["KNOWN_SHARE", "counts_in_variance", "drawn_counts", "expected_signal", "variance_of_equivalents"]
+__all__ = [
+    "KNOWN_SHARE",
+    "counts_in_variance",
+    "drawn_counts",
+    "expected_signal",
+    "sets_by_counts",
+    "variance_of_equivalents",
+]
 
 #: Of the observations of an error model so many have to have known counts, for their variances to hold them all.
 KNOWN_SHARE = 0.95
+#: Fewer observations of equivalents do not tell an error model of their own.
+ENOUGH_EQUIVALENTS = 250
 
 # A reflection of more than so many times the mean of its resolution is itself the evidence that such ones exist.
 LARGEST = 3.0
@@ -112,3 +121,37 @@ def variance_of_equivalents(
     """
     left = np.maximum(variance - made, 0.0)
     return left + drawn_counts(mean, believed, number * (left + mean) if drawn else np.full(len(mean), np.inf))
+
+
+def sets_by_counts(number: np.ndarray, counted: np.ndarray, group: np.ndarray, n_sets: int) -> list[list[int]]:
+    """Data sets whose errors are of one kind: those whose variances are made of expected counts, and the others.
+
+    Variances of others hold counts as they were observed, which are too small where few were: in an error model for all, their errors
+    would spoil those that are known.
+
+    Parameters
+    ----------
+    number : (n,) int64
+        Data set of each observation.
+    counted : (n,) bool
+        Whether its variance is made of expected counts.
+    group : (n,) int64
+        Its unique reflection.
+    n_sets : int
+
+    Returns
+    -------
+    list of list of int
+        One list with all where they are of one kind, or where a kind has too few equivalents for an error model of its own.
+    """
+    of_all, known = np.bincount(number, minlength=n_sets), np.bincount(number, counted, n_sets)
+    is_known = known > KNOWN_SHARE * of_all
+    kinds = [np.flatnonzero(chosen).tolist() for chosen in (is_known, ~is_known)]
+    everything = [list(range(n_sets))]
+    if not all(kinds):
+        return everything
+    for chosen in (is_known, ~is_known):
+        times = np.bincount(group[chosen[number]])
+        if int(times[times > 1].sum()) < ENOUGH_EQUIVALENTS:
+            return everything
+    return kinds

@@ -58,19 +58,30 @@ def test_merged_intensities_of_few_photons_have_their_sigmas(seed: int) -> None:
         assert np.sqrt(np.mean(z**2)) == pytest.approx(1.0, abs=0.05)
 
 
-def test_sets_with_and_without_expected_counts_are_scaled_together() -> None:
+def test_sets_with_and_without_expected_counts_have_errors_of_their_own(caplog) -> None:
+    caplog.set_level("INFO")
     one, first, _ = few_photons(3, n_unique=1500)
     two, second, _ = few_photons(3, 1, 1500)
     second = second.without("expected_counts")
-    apart = {"weighting.error_model.grouping": "individual"}
-    result = spindle.run("scale", Experiments([one, two]), [first, second], **apart)
+    together = {"weighting.error_model.grouping": "combined"}
+    combined = spindle.run("scale", Experiments([one, two]), [first, second], **together)
+    assert (
+        len({e.scaling_model["configuration_parameters"]["error_model_parameters"][0] for e in combined.experiments})
+        == 1
+    )
+    result = spindle.run("scale", Experiments([one, two]), [first, second])
+    assert "Of 2 data sets 1 tell the counts" in caplog.text
     known, unknown = (e.scaling_model["configuration_parameters"] for e in result.experiments)
     assert 0.9 < known["error_model_parameters"][0] < 1.1 and known["error_model_counting"] < 0.05
     assert unknown["error_model_parameters"][0] < 0.9 and unknown["error_model_counting"] > 0.1
-    again = spindle.run("scale", result.experiments, result.reflections, **apart)
+    again = spindle.run("scale", result.experiments, result.reflections)
     for before, after in zip(result.experiments, again.experiments, strict=True):
         old, new = (e.scaling_model["configuration_parameters"]["error_model_parameters"] for e in (before, after))
         np.testing.assert_allclose(new[0], old[0], rtol=0.02)
+    caplog.clear()
+    refined = spindle.run("refine_error_model", result.experiments, result.reflections)
+    assert "Of 2 data sets 1 tell the counts" in caplog.text
+    np.testing.assert_allclose(refined.summary["error_models"], result.summary["error_models"], rtol=0.05)
 
 
 def test_what_integration_does_not_know_changes_nothing() -> None:

@@ -16,6 +16,7 @@ from spindle.models import Experiments
 from spindle.params import Auto, Bool, Choice, Float, Ints, Plugin, Str, plugin_scope
 from spindle.params import Params as ParamsBase
 from spindle_lib_merging import check_scaled
+from spindle_lib_noise.signal import sets_by_counts
 from spindle_lib_pages import Page
 from spindle_lib_pages.figures import lines
 
@@ -45,8 +46,10 @@ class RefineErrorModel(Program):
         error_model = Plugin("error_model", default="basic", help="Form of the error model.")
         grouping = Choice(
             ["individual", "grouped", "combined"],
-            default="combined",
-            help="One error model per data set, per error_model_group, or for all.",
+            default=Auto,
+            auto=True,
+            help="One error model per data set, per error_model_group, or for all. Auto: for all, but one of their own for data sets of other "
+            "programs beside those that tell their expected counts.",
             level=1,
         )
         error_model_group = Ints(None, multiple=True, help="Data sets of one group; give it once per group.", level=1)
@@ -110,7 +113,7 @@ class RefineErrorModel(Program):
         data = scaled_observations(experiments, table, params.anomalous is True)
         if params.anomalous is Auto:
             data = _with_or_without_mates(plugin, data, scaled_observations(experiments, table, True), context)
-        groups = _groups(len(experiments), params)
+        groups = _groups(len(experiments), params, data, context.log)
         variance = data.raw_variance.copy()
         fits: list[ErrorModelFit] = []
         for sets in groups:
@@ -169,8 +172,16 @@ def _with_or_without_mates(plugin: Any, together: Scaled, apart: Scaled, context
     return together
 
 
-def _groups(n: int, params: Any) -> list[list[int]]:
+def _groups(n: int, params: Any, data: Scaled, log: Any) -> list[list[int]]:
     """Data sets that share an error model."""
+    if params.grouping is Auto:
+        found = sets_by_counts(data.number, data.counted, data.groups.index, n)
+        if len(found) > 1:
+            log.info(
+                "Of %d data sets %d tell the counts that their variances are made of (column expected_counts); the others have an error model of "
+                "their own. grouping=combined is one for all", n, len(found[0]),
+            )  # fmt: skip
+        return found
     if params.grouping == "individual":
         return [[k] for k in range(n)]
     if params.grouping == "combined":

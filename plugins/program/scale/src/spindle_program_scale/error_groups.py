@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import logging
 
 from spindle.errors import ParameterError
+from spindle.params import Auto
+from spindle_lib_noise.signal import sets_by_counts
 
+from .data import Observations
 from .params import ScaleParams
 
 
-def groups_of_errors(n_sets: int, params: ScaleParams) -> list[list[int]]:
+def groups_of_errors(obs: Observations, params: ScaleParams, log: logging.Logger) -> list[list[int]]:
     """Data sets that share an error model."""
-    choice = params.weighting.error_model.grouping
+    choice, n_sets = params.weighting.error_model.grouping, obs.n_sets
+    if choice is Auto:
+        if not len(obs.expected_counts):
+            return [list(range(n_sets))]
+        found = sets_by_counts(obs.number, obs.expected_counts > 0, obs.groups.index, n_sets)
+        if len(found) > 1 and params.weighting.error_model.error_model is not None:
+            log.info(
+                "Of %d data sets %d tell the counts that their variances are made of (column expected_counts); the others, of other programs, have an "
+                "error model of their own. weighting.error_model.grouping=combined is one for all", n_sets, len(found[0]),
+            )  # fmt: skip
+        return found
     if choice == "individual":
         return [[k] for k in range(n_sets)]
     if choice == "combined":

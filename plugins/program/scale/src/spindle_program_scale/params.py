@@ -146,8 +146,10 @@ class ScaleParams(Params):
             )
             grouping = Choice(
                 ["individual", "grouped", "combined"],
-                default="combined",
-                help="One error model per data set, per error_model_group, or for all.",
+                default=Auto,
+                auto=True,
+                help="One error model per data set, per error_model_group, or for all. Auto: for all, but one of their own for data sets of other "
+                "programs beside those that tell their expected counts.",
                 level=2,
             )
             error_model_group = Ints(

@@ -100,7 +100,7 @@ class Scaler:
         chosen = name or "basic"
         self.error_plugin = context.algorithm("error_model", chosen, plugin_scope(params, "error_model", chosen))
         self.use_error_model = name is not None
-        self.error_groups = groups_of_errors(obs.n_sets, params)
+        self.error_groups = groups_of_errors(obs, params, context.log)
         default = self.error_plugin.default_error_model()
         known = dict(enumerate(start_errors))
         self.errors: list[ErrorModelFit] = [

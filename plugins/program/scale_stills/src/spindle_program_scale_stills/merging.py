@@ -186,7 +186,7 @@ def halves_of(
     both = np.isfinite(means[0]) & np.isfinite(means[1]) & which
     first, second = means[0][both], means[1][both]
     total = float((first + second).sum()) / 2
-    r_split = float(np.abs(first - second).sum()) / np.sqrt(2.0) / total if total > 0 else float("nan")
+    r_split = float(np.abs(first - second).sum() / np.sqrt(2.0) / total) if total > 0 else float("nan")
     seen = there & which
     return Halves(
         len(stills), int(both.sum()), correlation(first, second) if both.sum() > 2 else float("nan"), r_split,
