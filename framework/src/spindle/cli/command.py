@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import shlex
 import time
@@ -49,7 +50,7 @@ from spindle.printable import printable
 from .arguments import Arguments, parse_arguments
 from .console import ConsoleHandler, set_up_console
 from .foreign import FOREIGN_SUFFIXES, refuse_foreign_parameters
-from .main import UNFIT
+from .main import GARBAGE, GARBAGE_AT_START, UNFIT
 
 
 def program_command(name: str, words: list[str]) -> int:
@@ -121,6 +122,13 @@ def _run_here(name: str, params: Params, arguments: Arguments) -> int:
         logging.getLogger().removeHandler(console)
 
 
+def collect_garbage_from_here() -> None:
+    """Leave what the command line has made so far, all that was imported, out of later searches for garbage."""
+    if gc.get_threshold()[0] == GARBAGE_AT_START:  # not of a program that calls `main`
+        gc.freeze()
+        gc.set_threshold(GARBAGE)
+
+
 def compile_ahead(params: Params) -> None:
     """Compile the kernels of later steps beside the first ones, when a run of several programs begins with some not compiled."""
     from spindle.execution.executor import available_cores
@@ -160,6 +168,7 @@ def _run(
         inputs = [file_entry(p) for p in (*arguments.experiments, *arguments.reflections)]
         inputs += [file_entry(p, whole=False) for p in arguments.files]
     data = data_of_inputs(given)
+    collect_garbage_from_here()
     result = execute(context, given)
     warn_of_idle_plugins(context)
     data = data or data_of(result.experiments, given=False)

@@ -45,6 +45,10 @@ With any of them, --plugin FILE.py:CLASS lets an algorithm take part that stands
 
 PLUGIN = "--plugin"
 
+# New objects that make Python look for cycles that nothing refers to, while modules are imported and when a program runs.
+GARBAGE_AT_START = 1_000_000
+GARBAGE = 10_000
+
 OPTIONS_OF_PROGRAMS = (
     "-h",
     "-hh",
@@ -72,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         import signal
 
         signal.signal(signal.SIGTERM, terminate)
-        # A million small objects of numba live until the end: neither look through them while they are made, nor once more at the end.
-        gc.set_threshold(10_000)
+        # Many small objects of modules live until the end: neither look through them while they are made, nor once more at the end.
+        gc.set_threshold(GARBAGE_AT_START)
         atexit.register(gc.freeze)
     from .machine import check_streams, without_side_tracebacks
 
