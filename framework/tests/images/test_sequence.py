@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pytest
 
 import spindle
-from spindle.images import ImageSequence
+from spindle.images import ImageSequence, open_image, opening
+from spindle.plugins import registry
 from spindle_lib_readers.testing.nexus import change, write_nxmx
 
 
@@ -33,3 +35,13 @@ def test_stills_of_one_file_share_its_reader_whatever_their_wavelengths(tmp_path
     assert [e.beam.wavelength for e in experiments] == [1.0, 1.1, 1.2]
     assert len(experiments.unique("imageset")) == 1
     assert len({id(ImageSequence(e).reader(0)[0]) for e in experiments}) == 1
+
+
+@pytest.mark.parametrize(("likely", "n_asked"), [("nexus", 1), ("cbf", None), ("gone", None), (None, None)])
+def test_a_format_that_read_another_image_is_asked_first_and_believed(tmp_path, monkeypatch, likely, n_asked):
+    path = write_nxmx(tmp_path / "one.nxs", np.zeros((1, 5, 6), np.uint16))
+    asked, ask = [], opening._asked
+    monkeypatch.setattr(opening, "_asked", lambda name, *more: asked.append(name) or ask(name, *more))
+    assert open_image(path, likely=likely).format == "nexus"
+    n_formats = len(registry().names("format"))
+    assert len(asked) == (n_asked or n_formats + (likely == "cbf"))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import gemmi
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from spindle.params import (
     Strings,
     UnitCell,
 )
+from spindle.params.structured import ICE
 
 
 class Tree(Params):
@@ -168,3 +170,7 @@ def test_rendered_values_are_read_back(number, pair, text):
     for name in ("number", "pair", "text"):
         again = Tree(**{name: Tree.__dict__[name].render(getattr(tree, name))})
         assert getattr(again, name) == getattr(tree, name)
+
+
+def test_the_symmetry_of_ice_which_is_not_looked_up_is_as_it_would_be():
+    assert gemmi.SpaceGroup(ICE).xhm() == ICE == SpaceGroup(None).convert(ICE)

@@ -16,6 +16,8 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,33 +73,46 @@ def cache_key() -> str:
     return digest.hexdigest()[:16]
 
 
-def kernel_sources(package: Path) -> bytes:
-    """Return a digest of all files of a package, or of a single file, that hold kernels."""
-    digest = hashlib.sha256()
-    for path in _files_of(package):
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What is to be known of the files of a package, or of a single file."""
+
+    kernels: bytes  # digest of those that hold kernels
+    libraries: frozenset[str]  # that they name
+
+
+def sources_of(package: Path) -> Sources:
+    """Read the files of a package, or a single file."""
+    digest, named = hashlib.sha256(), set()
+    is_file = package.is_file()
+    for path in [package] if is_file else sorted(package.rglob("*.py")):
         text = path.read_bytes()
         if b"njit" in text:
             digest.update(path.relative_to(package).as_posix().encode() + b"\0" + text)
-    return digest.digest()
+        if b"spindle_lib_" in text:
+            named.update(_LIBRARY.findall(text))
+    return Sources(digest.digest(), frozenset(name.decode() for name in named))
 
 
-def _files_of(package: Path) -> list[Path]:
-    return [package] if package.is_file() else sorted(package.rglob("*.py"))
+def kernel_sources(package: Path) -> bytes:
+    """Return a digest of all files of a package, or of a single file, that hold kernels."""
+    return sources_of(package).kernels
 
 
-def libraries_of(package: Path) -> dict[str, Path]:
+def libraries_of(package: Path, look: Callable[[Path], Sources] = sources_of) -> dict[str, Path]:
     """Return name and folder of the libraries that a package imports, directly or through other libraries.
 
     Parameters
     ----------
     package : Path
         Folder of the package, or a file that is in none.
+    look : callable
+        `sources_of`, or one that remembers what it gave.
     """
     found: dict[str, Path] = {}
     to_read = [package]
     while to_read:
-        named = {n for file in _files_of(to_read.pop()) for n in _LIBRARY.findall(file.read_bytes())}
-        for name in sorted(n.decode() for n in named):
+        for name in sorted(look(to_read.pop()).libraries):
             if name == package.name or name in found:
                 continue
             spec = find_spec(name)
@@ -107,11 +122,11 @@ def libraries_of(package: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def kernel_stamp(package: Path) -> bytes:
-    """Return a digest of the kernels of a package and of those of the libraries that it imports."""
-    digest = hashlib.sha256(kernel_sources(package))
-    for name, folder in libraries_of(package).items():
-        digest.update(name.encode() + b"\0" + kernel_sources(folder))
+def kernel_stamp(package: Path, look: Callable[[Path], Sources] = sources_of) -> bytes:
+    """Return a digest of the kernels of a package and of those of the libraries that it imports; `look` as for `libraries_of`."""
+    digest = hashlib.sha256(look(package).kernels)
+    for name, folder in libraries_of(package, look).items():
+        digest.update(name.encode() + b"\0" + look(folder).kernels)
     return digest.digest()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from numba.core import caching
 
 from . import light_numba
-from .compile_cache import kernel_stamp
+from .compile_cache import kernel_stamp, sources_of
 
 # What a whole file raises whose content names what is not installed any more.
 _OUTDATED = (AttributeError, ImportError, EOFError, caching.pickle.UnpicklingError)
@@ -111,4 +111,7 @@ def package_stamp(package: Path) -> bytes:
     """Return a digest of the kernels that those of a package, or of a single file, may call; the host's own are part of the cache
     folder's name.
     """
-    return b"" if package.name == "spindle" else kernel_stamp(package)
+    return b"" if package.name == "spindle" else kernel_stamp(package, _look)
+
+
+_look = cache(sources_of)  # libraries are read once for all packages that use them

@@ -9,10 +9,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from numba.core import caching
+import numpy as np
+from numba.core import caching, types
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.codegen import ll as llvm
+from numba.core.errors import NumbaNotImplementedError
 from numba.core.runtime import rtsys
+from numba.core.typing.typeof import typeof_impl
+from numba.np import numpy_support
 
 # What numba adds to the process's symbols, where a kernel asks for it: zero-terminated as in every table of symbols.
 _SYMBOL = re.compile(rb"\0(_?numba_\w+)(?=\0)")
@@ -57,8 +61,23 @@ def needs_more(object_code: bytes) -> bool:
     return any(not llvm.address_of_symbol(name.decode()) for name in set(_SYMBOL.findall(object_code)))
 
 
+def type_of_array(array: Any, context: Any) -> Any:
+    """numba's type of an array; of plain ones without asking whether they are masked, for which numba imports `numpy.ma`."""
+    if type(array) is not np.ndarray:
+        return _type_of_any_array(array, context)
+    try:
+        dtype = numpy_support.from_dtype(array.dtype)
+    except NumbaNotImplementedError:
+        return _type_of_any_array(array, context)
+    return types.Array(dtype, array.ndim, numpy_support.map_layout(array), readonly=not array.flags.writeable)
+
+
+_type_of_any_array = typeof_impl.dispatch(np.ndarray)
+
+
 def install() -> None:
     """Have kernels loaded so from now on."""
+    typeof_impl.register(np.ndarray, type_of_array)
     plain = caching.Cache.load_overload
 
     def load_overload(cache: Any, signature: Any, context: Any) -> Any:

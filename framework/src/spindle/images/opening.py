@@ -165,6 +165,7 @@ def open_image(
     options: FormatOptions | None = None,
     head: bytes | None = None,
     parameters: Mapping[str, Any] | None = None,
+    likely: str | None = None,
 ) -> ImageReader:
     """Open an image file with the format that understands it, or the one that is named.
 
@@ -178,6 +179,8 @@ def open_image(
         The first bytes of the file, where they are known.
     parameters : mapping, optional
         Parameters of the format that is named, by dotted name; without them those of the run.
+    likely : str, optional
+        The format that was chosen of all for another image of the series: if it understands this one, no other is asked.
 
     Raises
     ------
@@ -186,7 +189,8 @@ def open_image(
     """
     path = Path(path)
     head = read_head(path) if head is None else head
-    chosen = choose_format(path, head, name)
+    is_known = not name and likely in registry().names("format") and _asked(str(likely), path, head)[0]
+    chosen = str(likely) if is_known else choose_format(path, head, name)
     return _opened(chosen, path, head, options or FormatOptions(), parameters if name else None)
 
 

@@ -166,7 +166,7 @@ class ImageSequence:
         reader = (
             reopen_image(path, known, self.options, self._parameters)
             if known
-            else open_image(path, options=self.options)
+            else open_image(path, options=self.options, likely=self.imageset.params.get("read_as"))
         )
         if reader.n_images > 1:
             with _open_files_lock:

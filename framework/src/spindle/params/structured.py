@@ -178,6 +178,9 @@ class UnitCell(Leaf[tuple[float, ...]]):
         return ",".join(repr(v).removesuffix(".0") for v in value)
 
 
+ICE = "P 63/m m c"
+
+
 class SpaceGroup(Leaf[str]):
     """A space group, given by number, Hermann-Mauguin or Hall symbol, with or without a change of basis.
 
@@ -190,6 +193,8 @@ class SpaceGroup(Leaf[str]):
         return True
 
     def convert(self, value: Any) -> str:
+        if value == ICE:  # a default: the symmetry code is not imported for it in every run
+            return ICE
         from spindle.symmetry import space_group
 
         try:

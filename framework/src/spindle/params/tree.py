@@ -284,6 +284,8 @@ class Entry:
         """Why the present value is refused, and what to do; empty for one that is heeded."""
         if self.unavailable and self.is_modified:
             return f"not available: {self.unavailable}. Leave it out"
+        if not self.leaf.unavailable_values:
+            return ""
         values = self.value if isinstance(self.value, list | tuple) else [self.value]
         for value, reason in self.leaf.unavailable_values.items():
             if value in values and self.is_modified:

@@ -294,8 +294,24 @@ def _text(error: BaseException) -> str:
     return str(error) if not isinstance(error, SystemExit) else f"it ends the process ({error.code})"
 
 
+_PLAIN_RANGE = re.compile(r"(>=|~=)(\d+)\.(\d+)")
+_PLAIN_VERSION = re.compile(r"(\d+)\.(\d+)(\.\d+)*")
+
+
+def plainly_fits(ranges: str, version: str) -> bool:
+    """Whether a version ``1.2.3`` is in a range ``>=1.2`` or ``~=1.2``, False for any other form: `packaging` is slow to import."""
+    wanted, found = _PLAIN_RANGE.fullmatch(ranges), _PLAIN_VERSION.fullmatch(version)
+    if wanted is None or found is None:
+        return False
+    major, minor = int(found[1]), int(found[2])
+    is_same = major == int(wanted[2])
+    return minor >= int(wanted[3]) if is_same else wanted[1] == ">=" and major > int(wanted[2])
+
+
 def check_version(info: PluginInfo) -> None:
     """Raise `IncompatiblePlugin` when the distribution asks for another version of the host."""
+    if all(plainly_fits(ranges, __version__) for ranges in info.requires):
+        return
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     for ranges in info.requires:

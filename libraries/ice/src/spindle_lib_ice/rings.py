@@ -46,11 +46,16 @@ def ring_intervals(
     (n, 2) float64, 1/angstrom^2
         Ascending, without overlaps.
     """
-    import gemmi
+    if (unit_cell, space_group) == (UNIT_CELL, SPACE_GROUP):
+        found = _squares_of_ice(d_min)
+    else:
+        import gemmi
 
-    cell = gemmi.UnitCell(*unit_cell)
-    indices = gemmi.make_miller_array(cell, gemmi.find_spacegroup_by_name(space_group), d_min, 0, unique=True)
-    squares = np.unique(np.round(cell.calculate_1_d2_array(indices), 9))
+        cell = gemmi.UnitCell(*unit_cell)
+        indices = gemmi.make_miller_array(cell, gemmi.find_spacegroup_by_name(space_group), d_min, 0, unique=True)
+        found = cell.calculate_1_d2_array(indices)
+    ordered = np.sort(np.round(found, 9))
+    squares = ordered[np.diff(ordered, prepend=-1.0) > 0]
     merged: list[list[float]] = []
     for low, high in np.stack([squares - width / 2, squares + width / 2], axis=1):
         if merged and low <= merged[-1][1]:
@@ -58,6 +63,19 @@ def ring_intervals(
         else:
             merged.append([low, high])
     return np.array(merged).reshape(-1, 2)
+
+
+def _squares_of_ice(d_min: float) -> np.ndarray:
+    """1/d^2 of the reflections of hexagonal ice, some more than once; most programs need no other rings, nor gemmi for them.
+
+    Of P 63/m m c, (0 0 l) and (h h l) with odd l are absent.
+    """
+    a, c = UNIT_CELL[0], UNIT_CELL[2]
+    n, m = int(a / d_min) + 1, int(c / d_min) + 1
+    h, k, l = np.ogrid[: n + 1, : n + 1, : m + 1]
+    squares = 4.0 / 3.0 * (h * h + h * k + k * k) / a**2 + (l / c) ** 2
+    seen = (squares <= 1.0 / d_min**2) & (h + k + l > 0) & ((h != k) | (l % 2 == 0))
+    return squares[seen]
 
 
 def in_intervals(values: np.ndarray, intervals: np.ndarray) -> np.ndarray:

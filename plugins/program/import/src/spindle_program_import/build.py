@@ -16,6 +16,7 @@ from spindle.params import Auto
 
 from .content import content_of, named_by_content
 from .grouping import Frame, Run, Series, hidden_rotation, sweep_angles
+from .headers import Header
 from .lookups import lookup_files
 
 
@@ -63,7 +64,7 @@ class Builder:
             kind="ImageSet",
             paths=(header.path,),
             single_file_indices=(header.index,) if series.is_container else None,
-            **self._imageset_fields(),
+            **self._imageset_fields(header),
         )
         return Experiment(frame.beam, frame.detector, imageset=imageset, identifier=self._identifier(frame, frame))
 
@@ -100,7 +101,9 @@ class Builder:
         )
         if wanted.image_range is not None and wanted.extrapolate_scan:
             scan = extrapolated(scan, wanted.image_range)
-        imageset = self._shared_still_set(run) if run.kind == "still" else self._template_set(series, scan)
+        imageset = (
+            self._shared_still_set(run) if run.kind == "still" else self._template_set(series, scan, frames[0].header)
+        )
         return Experiment(
             frames[0].beam,
             frames[0].detector,
@@ -110,7 +113,7 @@ class Builder:
             identifier=self._identifier(frames[0], frames[-1]),
         )
 
-    def _template_set(self, series: Series, scan: Scan) -> ImageSet:
+    def _template_set(self, series: Series, scan: Scan, header: Header) -> ImageSet:
         indices = None
         if series.is_literal:
             indices = tuple(range(*scan.array_range))
@@ -120,7 +123,7 @@ class Builder:
             image_range=scan.image_range,
             single_file_indices=indices,
             number_field=series.number_field,
-            **self._imageset_fields(),
+            **self._imageset_fields(header),
         )
 
     def _shared_still_set(self, run: Run) -> ImageSet:
@@ -134,11 +137,11 @@ class Builder:
                 image_range=(min(numbers), max(numbers)),
                 single_file_indices=tuple(n - 1 for n in numbers) if run.series.is_literal else None,
                 number_field=run.series.number_field,
-                **self._imageset_fields(),
+                **self._imageset_fields(run.series.frames[0].header),
             )
         return self._still_sets[key]
 
-    def _imageset_fields(self) -> dict[str, Any]:
+    def _imageset_fields(self, header: Header) -> dict[str, Any]:
         params = self.params
         shadowing = params.format.dynamic_shadowing
         options: dict[str, Any] = {
@@ -152,6 +155,8 @@ class Builder:
         # what the user chose holds whenever the images are read again
         if params.format.name:
             options["format"] = params.format.name
+        else:
+            options["read_as"] = header.format
         own = format_parameters(params.format.name)
         if own:
             options["format_parameters"] = own
