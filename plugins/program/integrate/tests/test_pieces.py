@@ -87,7 +87,7 @@ def test_pixels_beyond_the_panel_are_empty():
 
 def test_crowded_spots_get_their_background_back():
     mask = np.array([3 | 32] * 5 + [5] + [3] * 5 + [3 | 32], np.uint8)
-    free_crowded(np.array([0, 6, 12]), mask, 3, 3)
+    assert free_crowded(np.array([0, 6, 12]), mask, 3, 3).tolist() == [True, False]
     assert np.all(mask[:5] == 3)
     assert mask[11] == 35
 
@@ -111,7 +111,7 @@ def test_crowded_spots_get_pixels_of_halos_back_before_those_of_neighbours(enoug
 @pytest.mark.parametrize(("free", "expected"), [(1, 3), (2, 35)])
 def test_few_free_pixels_are_enough_unless_most_are_under_neighbours(free, expected):
     mask = np.array([3] * free + [3 | 32 | HALO] + [3 | 32] * (8 - free), np.uint8)
-    free_crowded(np.array([0, 9]), mask, 4, 1)
+    assert free_crowded(np.array([0, 9]), mask, 4, 1).tolist() == [free == 1]
     assert mask[free] == expected and mask[-1] == 35
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from spindle.table import ReflectionTable, Shoeboxes
 
 from .blocks import BYTES_PER_BLOCK, BYTES_PER_PIXEL, SPOTS_PER_BLOCK
+from .crowded import Surroundings
 from .joint import Neighbours
 from .kernels import join_pieces
 from .measure import Filled
-from .slabs import GEOMETRY, Wanted
+from .slabs import GEOMETRY, MARGIN, Wanted
 from .stream import Pieces
 
 __all__ = ["Assembly"]
@@ -70,14 +71,22 @@ class Assembly:
             area = (box[:, 1] - box[:, 0]) * (box[:, 3] - box[:, 2])
             begin = whole.offsets[at] + (some.bbox[mine, 4] - box[:, 4]) * area
             join_pieces(some.offsets, mine, begin, some.data, some.mask, whole.data, whole.mask)
-        neighbours = None
+        neighbours, around = None, None
         if wanted.overlaps is not None:
             near = wanted.overlaps.of(rows)
             geometry = ReflectionTable({name: table[name][near.other] for name in GEOMETRY})
             neighbours = Neighbours(near.offsets, near.other, geometry, wanted.expected[near.other])
+            around = self._around(whole.bbox)
         return Filled(
-            rows, whole, marks, table.select(rows), wanted.expected[rows], wanted.kept[rows], neighbours
+            rows, whole, marks, table.select(rows), wanted.expected[rows], wanted.kept[rows], neighbours, around
         )  # fmt: skip
+
+    def _around(self, bbox: np.ndarray) -> Surroundings:
+        """The spots on the images of some boxes (n, 6)."""
+        z = self.table["bbox"][:, 4:]
+        near = np.flatnonzero((z[:, 0] < bbox[:, 5].max() + MARGIN) & (z[:, 1] > bbox[:, 4].min() - MARGIN))
+        geometry = ReflectionTable({name: self.table[name][near] for name in GEOMETRY})
+        return Surroundings(near, self.table["bbox"][near], geometry, self.wanted.expected[near])
 
     def _drop(self, rows: np.ndarray) -> None:
         """Forget the pieces of some rows."""

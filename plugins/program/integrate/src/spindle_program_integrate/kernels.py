@@ -10,12 +10,18 @@ VALID, BACKGROUND, FOREGROUND, BACKGROUND_USED, OVERLAPPED, HALO = 1, 2, 4, 16, 
 
 @numba.njit(nogil=True, cache=True)
 def free_crowded(starts, mask, enough, least):
-    """Give a spot whose surroundings are all under neighbours background pixels back.
+    """Give a spot whose surroundings are all under neighbours background pixels back, and tell which are crowded.
 
     Where fewer than ``least`` usable background pixels remain, or fewer than ``enough`` of five times as many, the bit OVERLAPPED is taken
     off those of its background that are in nothing but halos, which hold a hundredth of the photons of a spot; where there are fewer than ``least`` even so, off all. The bit HALO is
     taken off every pixel.
+
+    Returns
+    -------
+    (n,) bool
+        Spots with fewer than ``least`` free background pixels, or with less than a fifth of them free.
     """
+    crowded = np.zeros(starts.shape[0] - 1, np.bool_)
     usable, shared = np.uint8(VALID | BACKGROUND), np.uint8(VALID | BACKGROUND | OVERLAPPED)
     for r in range(starts.shape[0] - 1):
         own = mask[starts[r] : starts[r + 1]]
@@ -25,12 +31,14 @@ def free_crowded(starts, mask, enough, least):
             free += (own[k] & shared) == usable
             in_halos += (own[k] & (shared | np.uint8(HALO))) == (shared | np.uint8(HALO))
         some, every = free < least or (free < enough and 5 * free < n), free + in_halos < least
+        crowded[r] = every or free < least or 5 * free < n
         if some or every:
             for k in range(own.shape[0]):
                 if own[k] & BACKGROUND and (every or own[k] & HALO):
                     own[k] &= ~np.uint8(OVERLAPPED)
         for k in range(own.shape[0]):
             own[k] &= ~np.uint8(HALO)
+    return crowded
 
 
 @numba.njit(nogil=True, cache=True)

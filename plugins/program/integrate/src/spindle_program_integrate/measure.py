@@ -13,6 +13,7 @@ from spindle.models import Detector
 from spindle.table import Flag, ReflectionTable, Shoeboxes
 from spindle_lib_noise.signal import expected_signal
 
+from .crowded import Surroundings, among_neighbours
 from .joint import Equations, Neighbours, set_up
 from .kernels import free_crowded, mark_used, sum_pixels
 from .noise import counts_photons, lifted, noise_beyond_counts
@@ -60,6 +61,8 @@ class Filled:
         Of which the shoeboxes are wanted.
     neighbours : Neighbours or None
         The spots that they may overlap with.
+    around : Surroundings or None
+        All spots near them.
     """
 
     rows: np.ndarray
@@ -69,6 +72,7 @@ class Filled:
     expected: np.ndarray
     kept: np.ndarray
     neighbours: Neighbours | None = None
+    around: Surroundings | None = None
 
     def __repr__(self) -> str:
         return f"{len(self.rows)} spots with their pixels"
@@ -151,8 +155,14 @@ class Measure:
         boxes = filled.shoeboxes
         n = len(boxes)
         correct_shoeboxes(self.corrections, boxes.panel, boxes.bbox, boxes.offsets, boxes.data)
-        free_crowded(boxes.offsets, boxes.mask, ENOUGH_BACKGROUND, LEAST_BACKGROUND)
+        crowded = free_crowded(boxes.offsets, boxes.mask, ENOUGH_BACKGROUND, LEAST_BACKGROUND)
         estimate = self.background.estimate_background(shoeboxes=boxes, detector=self.detector, learned=self.learned)
+        fitter: Any = None if self.fitter is None else self.fitter.value
+        of_crowded = np.full(n, -1.0)
+        if self.fit and filled.around is not None and crowded.any():
+            estimate, of_crowded = among_neighbours(
+                fitter, np.flatnonzero(crowded), filled.rows, boxes, estimate, filled.around
+            )
         boxes.background = np.ascontiguousarray(estimate.background, dtype=np.float32)
         mark_used(estimate.used, boxes.mask)
         noise = noise_beyond_counts(boxes, counts_photons(self.detector, self.corrections))
@@ -162,13 +172,13 @@ class Measure:
         mean_variance = estimate.mean_variance
         if mean_variance is None:
             mean_variance = np.where(used > 0, np.abs(estimate.mean + noise) / np.maximum(used, 1), 0.0)
+        mean_variance = np.where(of_crowded >= 0.0, of_crowded, mean_variance)
         value = sums[:, 0] - sums[:, 1]
         background_variance = np.abs(sums[:, 1] + m * noise) + m.astype(np.float64) ** 2 * mean_variance
         signal = expected_signal(value, background_variance, filled.expected)
         good_background = np.asarray(estimate.success, bool)
         flags = np.zeros(n, np.uint64)
         raised, fit, n_hit = boxes, None, 0
-        fitter: Any = None if self.fitter is None else self.fitter.value
         if self.fit:
             raised = lifted(boxes, noise)
             fit = fitter.fit(filled.table, raised, filled.expected, mean_variance)

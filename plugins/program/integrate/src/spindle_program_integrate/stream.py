@@ -14,6 +14,7 @@ from spindle.table import Shoeboxes
 from spindle_lib_masks.shadows import MovingShadow
 
 from .blocks import Block, Plan, members_by_panel
+from .crowded import Surroundings
 from .image_kernels import (
     clear_parts,
     extract_pixels,
@@ -118,6 +119,9 @@ class _Pass:
         detector = task.sequence.experiment.detector
         self.trusted = [p.trusted_range for p in detector]
         self.counts: dict[int, np.ndarray] = {}
+        self.around = (
+            Surroundings(slab.rows, slab.bbox, slab.geometry, slab.expected) if slab.overlaps is not None else None
+        )
         self.levels: Levels = {}
 
     def run(self) -> Found:
@@ -236,7 +240,7 @@ class _Pass:
         block.shoeboxes.background = np.zeros(len(block.shoeboxes.data), np.float32)
         filled = Filled(
             slab.rows[block.at], block.shoeboxes, block.marks, slab.table.select(of_table), slab.expected[block.at],
-            slab.kept[of_table], slab.neighbours(of_table),
+            slab.kept[of_table], slab.neighbours(of_table), self.around,
         )  # fmt: skip
         measured = self.task.measure(filled)
         block.shoeboxes = Shoeboxes.empty(np.zeros(0, np.int64), np.zeros((0, 6), np.int32))
