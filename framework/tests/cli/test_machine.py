@@ -61,6 +61,9 @@ def test_closed_standard_error_and_input_do_no_harm(tmp_path):
     [
         ("$S show ~no-such-user/x.expt", ["~no-such-user", "neither an existing file"]),
         ("$S import ~no-such-user/x_####.cbf", ["~no-such-user"]),
+        ("$S compare results=~no-such-user/x.refl", ["~no-such-user", "to compare"]),
+        ("$S simulate output.directory=~no-such-user/x", ["~no-such-user", "no such user"]),
+        ("$S merge r_free_flags.reference=~no-such-user/x.mtz", ["~no-such-user", "no such user"]),
         ("$S show " + "a" * 300, ["neither an existing file"]),
         ("$S simulate output.log=" + "a" * 300 + ".log", ["a" * 300]),
     ],

@@ -128,6 +128,16 @@ def test_a_link_is_followed_and_stays(tmp_path):
     assert (tmp_path / "link").is_symlink() and (tmp_path / "there").read_text() == "new"
 
 
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    done = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *words, name=name, real=real: (done.append(name), real(*words)))
+    with atomic_write(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert done == ["fsync", "replace"] and (tmp_path / "a.txt").read_text() == "new"
+
+
 def test_a_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="is a folder"), atomic_write(tmp_path):
         pass

@@ -170,7 +170,7 @@ def read_by_parameters(params: Params) -> list[Path]:
         values = entry.value if isinstance(entry.value, list | tuple) else [entry.value]
         for value in values:
             if isinstance(value, str | Path) and str(value) and (is_path or Path(value).suffix):
-                path = Path(value).expanduser()
+                path = Path(os.path.expanduser(value))
                 try:
                     found += [path] if path.is_file() else []
                 except OSError:

@@ -353,7 +353,7 @@ class PathParam(Leaf[Path]):
         try:
             return Path(value).expanduser()
         except RuntimeError as error:
-            raise ValueError(f"{error}: there is no such user; write the whole path") from error
+            raise ValueError("there is no such user; write the whole path") from error
 
     def parse_one(self, text: str) -> Path:
         return self.convert(unquote(text))

@@ -128,6 +128,7 @@ def server(tmp_path_factory):
     code = running.end()
     assert code == 0, "".join(running.lines)
     assert "Stopped after" in running.lines[-1]
+    assert not (folder.parent / "ran").exists(), "a module beside the images was run"
     left = {p.name for p in folder.parent.iterdir()} | {p.suffix for p in folder.iterdir()}
     modules = {"json.py", "logging.py", "numpy.py", "asyncio.py"}
     assert left == {"data", "secret.cbf", ".cbf", ".nxs", *modules}  # nothing was written, none of the modules was run

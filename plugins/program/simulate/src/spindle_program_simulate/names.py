@@ -81,6 +81,8 @@ def plan_files(params: SimulateParams, sweeps: list[SweepSettings]) -> list[Swee
 def _names(params: SimulateParams, sweep: SweepSettings, n_sweeps: int) -> SweepFiles:
     p = params.output
     root = Path(os.path.expanduser(p.directory))
+    if root.parts[:1] and root.parts[0].startswith("~"):
+        raise ParameterError(f"output.directory={p.directory}: there is no such user; write the whole path")
     values = {"prefix": p.prefix, "sweep": sweep.number}
     given = ("sweep_{sweep}" if n_sweeps > 1 else "") if p.folder is Auto else p.folder
     folder = root / _fill("output.folder", given, values) if given else root
