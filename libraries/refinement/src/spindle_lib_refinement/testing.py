@@ -17,7 +17,7 @@ from spindle_lib_smoothing.smoother import Spline, n_samples
 
 from .params import RefinementParams
 
-__all__ = ["DriftingCrystal", "plain_settings", "pulls_of_orientation", "pulls_of_volume"]
+__all__ = ["DriftingCrystal", "plain_settings", "pulls_of_orientation", "pulls_of_volume", "turns_of_orientation"]
 
 
 #: Images beyond the ends of a scan whose spots reach into it.
@@ -141,13 +141,20 @@ class DriftingCrystal:
         return out.select((z > -beyond) & (z < self.n_images + beyond) & (xy > 0).all(axis=1))
 
 
+def turns_of_orientation(result: RefinementResult, drift: DriftingCrystal) -> np.ndarray:
+    """(n, 3), degrees: by how much the orientation of the only crystal is off at each scan point, about the laboratory axes."""
+    found = result.experiments[0].crystal
+    assert found is not None and found.A_at_scan_points is not None
+    true = _each(drift.settings(np.arange(drift.n_images + 1.0)), "U")
+    R = _each(found.A_at_scan_points, "U") @ true.transpose(0, 2, 1)
+    turns = 0.5 * np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], axis=1)
+    return np.asarray(np.degrees(turns))
+
+
 def pulls_of_orientation(result: RefinementResult, drift: DriftingCrystal) -> np.ndarray:
     """(n, 3): by how many standard uncertainties the orientation of the only crystal is off at each scan point, about the laboratory axes."""
     z = np.arange(drift.n_images + 1.0)
-    found = result.experiments[0].crystal
-    assert found is not None and found.A_at_scan_points is not None
-    R = _each(found.A_at_scan_points, "U") @ _each(drift.settings(z), "U").transpose(0, 2, 1)
-    turns = 500 * np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], axis=1)
+    turns = 1e3 * np.radians(turns_of_orientation(result, drift))
     sd = []
     for k in (1, 2, 3):
         rows = [i for i, name in enumerate(result.parameter_names) if name.startswith(f"Crystal1Phi{k}_")]

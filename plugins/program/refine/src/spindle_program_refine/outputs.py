@@ -85,7 +85,7 @@ def axis_text(result: RefinementResult) -> str:
         return ""
     return (
         f"The angle between beam and axis of rotation is known to {error:.2g} deg (one standard error), since crystals that drift "
-        "look like crystals that turn about another axis. Detector and beam may be off by that together; predictions are not"
+        "look like crystals that turn about another axis. Detector and beam stay as constant models have them, and may be off by that together; predictions are not"
     )
 
 

@@ -18,11 +18,11 @@ DEGENERATE = 1e-13
 SPARSE_FROM = 1500
 # Combinations of parameters with a smaller relative curvature are hardly determined (cell and distance in electron
 # diffraction): they move only when that gains more than chance, half a unit of chi-squared: one standard error. Where crystals vary with the
-# scan, the constant models were found by spots before, and know better how detector, beam and crystal stand to the axis: two standard errors, and
-# no farther than what is left after them.
+# scan they stay: turned detectors and crystals that sway with the spindle's angle look alike but for what curves cannot follow, and that is
+# no knowledge of the detector, however many errors it seems to gain. The constant models know better.
 WEAK_CURVATURE = 1e-4
-FEWEST_GAINED, FEWEST_GAINED_VARYING = 0.5, 2.0
-MOST_DECOMPOSED = 400
+FEWEST_GAINED = 0.5
+MOST_DECOMPOSED = 1000
 
 
 @dataclass
@@ -122,17 +122,13 @@ def solve_damped(
     names: list[str],
     sparse: bool,
     least_gain: float = 0.0,
-    shrinks: bool = False,
 ) -> np.ndarray:
     """Step h of (N + damping diag N) h = -g.
 
     Parameters
     ----------
     least_gain : float
-        Weak combinations of parameters stay where they are if the objective would gain less; 0 moves all.
-    shrinks : bool
-        Those that move do so by the part 1 - least_gain / gain of the way (the non-negative garrote of Breiman 1995, Technometrics 37,
-        373-384): what just passes is mostly chance, chosen for being large.
+        Weak combinations of parameters stay where they are if the objective would gain less; 0 moves all, infinity none.
 
     Raises
     ------
@@ -162,8 +158,7 @@ def solve_damped(
         curvature = np.maximum(curvature, DEGENERATE)
         along = directions.T @ right
         gain = 0.5 * along**2 / curvature
-        part = np.maximum(1.0 - least_gain / np.maximum(gain, 1e-300), 0.0) if shrinks else gain >= least_gain
-        along *= np.where(curvature < WEAK_CURVATURE, part, 1.0)
+        along[(curvature < WEAK_CURVATURE) & (gain < least_gain)] = 0.0
         step = directions @ (along / (curvature + damping))
     else:
         scaled[np.diag_indices_from(scaled)] += max(damping, DEGENERATE)
@@ -193,11 +188,11 @@ def levenberg_marquardt(
     here = target.evaluate(x)
     recorder.record(x, here)
     damping, growth = 1e-4, 2.0
-    varies = target.problem.scan_varying
-    gained = FEWEST_GAINED_VARYING if varies else FEWEST_GAINED
+    gained = np.inf if target.problem.scan_varying else FEWEST_GAINED
     for _ in range(max_iterations):
         degrees = max(here.n_residuals.sum() + target.n_restraints - len(x), 1)
-        step = solve_damped(here.N, here.g, damping, names, sparse, gained * 2.0 * here.objective / degrees, varies)
+        unit = max(2.0 * here.objective / degrees, 1e-300)
+        step = solve_damped(here.N, here.g, damping, names, sparse, gained * unit)
         expected = 0.5 * float(step @ (damping * np.diag(here.N) * step - here.g))
         if expected <= 1e-14 * here.objective:
             return Minimum(x, here, recorder.steps, "step too small")

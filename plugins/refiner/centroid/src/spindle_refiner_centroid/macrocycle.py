@@ -19,6 +19,7 @@ from spindle.table import Flag, ReflectionTable
 
 from . import selection, summaries
 from .centroid_analysis import block_means
+from .drift_limit import drift_information
 from .engines import Minimum, Recorder, minimise
 from .interval_widths import choose_widths, may_drift, price
 from .outliers import find_outliers, outlier_groups, with_borrowed_angles, without_drift
@@ -378,7 +379,7 @@ class Macrocycle:
         used, evaluation = target.observations, minimum.evaluation
         degrees = max(evaluation.n_residuals.sum() + target.n_restraints - problem.n_parameters, 1)
         chi = 2.0 * evaluation.objective / degrees
-        covariance = chi * _inverse(evaluation.N)
+        covariance = chi * _inverse(evaluation.N + chi * drift_information(problem, minimum.x))
         experiments = refined_experiments(problem, minimum.x, covariance)
         rmsd_px, n = summaries.rmsds_in_pixels(
             experiments, used, evaluation.residuals, evaluation.predicted, self.stills
