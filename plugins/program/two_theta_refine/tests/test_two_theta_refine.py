@@ -220,3 +220,43 @@ def test_what_cannot_be_refined_is_refused():
         refine(
             Experiments([truth, second]), [table], output__p4p="a.p4p", refinement__combine_crystal_models=False
         )  # fmt: skip
+
+
+def test_the_mean_cell_of_two_crystals_is_as_uncertain_as_their_difference_says(caplog):
+    """58 and 58.3 A, exactly: 58.15 with 0.3 / sqrt(2) / sqrt(2), however many reflections each has."""
+    crystals = [
+        sweep_of((58.0, 58.0, 41.0, 90, 90, 90), "P 4", "a"),
+        sweep_of((58.3, 58.3, 41.2, 90, 90, 90), "P 4", "b", 0.4),
+    ]
+    tables = [spots(e) for e in crystals]
+    tables[1].identifiers = {0: "b"}
+    tables[1] = tables[1].select(slice(0, None, 7))
+    with caplog.at_level("INFO"):
+        found = refine(Experiments(crystals), tables).summary
+    np.testing.assert_allclose(found["cells"][0][:3], [58.15, 58.15, 41.1], atol=2e-3)
+    np.testing.assert_allclose(found["cell_esds"][0][:3], [0.15, 0.15, 0.1], rtol=0.01)
+    assert "differ by standard deviations of a 0.21, b 0.21, c 0.14 A" in caplog.text
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-3])
+def test_mean_cells_lie_within_their_errors(spread):
+    off = []
+    for seed in range(8):
+        rng, crystals, tables = np.random.default_rng(seed), [], []
+        for k in range(6):
+            size = 1.0 + spread * rng.normal()
+            crystals.append(
+                sweep_of((36.0 * size, 36.0 * size, 50.0 * size, 90, 90, 120), "P 3", f"s{k}", rng.uniform(0, 3))
+            )
+            table = spots(crystals[-1], d_min=4.0)
+            moved = with_noise(
+                table.select(rng.random(len(table)) < rng.uniform(0.1, 1.0)), 100 * seed + k, np.array([0.1, 0.1, 0.1])
+            )
+            tables.append(add_observed_geometry(Experiments(crystals[-1:]), moved))
+            tables[-1].identifiers = {0: f"s{k}"}
+        found = refine(Experiments(crystals), tables).summary
+        off.append(
+            (np.array(found["cells"][0]) - (36, 36, 50, 90, 90, 120))[[0, 2]] / np.array(found["cell_esds"][0])[[0, 2]]
+        )
+    # of errors that six crystals tell: Student's t of five degrees of freedom, whose rms is 1.29; one cell for all reflections has 9
+    assert 0.5 < np.sqrt(np.mean(np.square(off))) < 2.2

@@ -12,7 +12,7 @@ import numpy as np
 
 from spindle_lib_refinement.metric import index_products
 
-__all__ = ["MetricFit", "UndeterminedCell", "calculated_two_theta", "fit_metric"]
+__all__ = ["MetricFit", "UndeterminedCell", "calculated_two_theta", "fit_metric", "two_theta_slopes"]
 
 MAX_STEPS = 20
 CONVERGED = 1e-10  # relative change of the parameters
@@ -103,6 +103,17 @@ def fit_metric(
     return MetricFit(values, variance * np.linalg.inv(normal), residuals, rmsds, correlations)
 
 
+def two_theta_slopes(
+    hkl: np.ndarray, wavelength: np.ndarray, constraints: np.ndarray, values: np.ndarray
+) -> np.ndarray:
+    """(n, k) float64: derivatives of 2theta along the independent elements of the metric, arguments as of `fit_metric`."""
+    products, metric = index_products(hkl), constraints @ values
+    calculated = calculated_two_theta(products, metric, wavelength)
+    # d(2theta) = lambda / cos(theta) d|q|, d|q| = d(|q|^2) / (2 |q|)
+    slope = wavelength / (np.cos(0.5 * calculated) * 2.0 * np.sqrt(products @ metric))
+    return np.asarray((products @ constraints) * slope[:, None])
+
+
 def _evaluate(
     hkl: np.ndarray, two_theta: np.ndarray, wavelength: np.ndarray, constraints: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -112,12 +123,9 @@ def _evaluate(
     metric = constraints @ values
     for first in range(0, len(hkl), BLOCK):
         here = slice(first, first + BLOCK)
-        products = index_products(hkl[here])
-        calculated = calculated_two_theta(products, metric, wavelength[here])
+        calculated = calculated_two_theta(index_products(hkl[here]), metric, wavelength[here])
         residuals[here] = calculated - two_theta[here]
-        # d(2theta) = lambda / cos(theta) d|q|, d|q| = d(|q|^2) / (2 |q|)
-        slope = wavelength[here] / (np.cos(0.5 * calculated) * 2.0 * np.sqrt(products @ metric))
-        jacobian = (products @ constraints) * slope[:, None]
+        jacobian = two_theta_slopes(hkl[here], wavelength[here], constraints, values)
         normal += jacobian.T @ jacobian
         gradient += jacobian.T @ residuals[here]
     if not np.isfinite(normal).all():

@@ -21,7 +21,8 @@ class TwoThetaRefine(Program):
     result is written as the crystal's recalculated cell. All reflections have the same weight.
 
     The standard deviations follow from the scatter of 2theta alone. An error of the wavelength, or of the distance, changes all
-    edges by the same fraction and is not in them.
+    edges by the same fraction and is not in them. One cell for several crystals (refinement.combine_crystal_models) is their mean, in which
+    each counts as the differences between them say (a random-effects mean), and its standard deviations hold those differences.
 
         spindle two_theta_refine integrated.expt integrated.refl
         spindle two_theta_refine scaled.expt scaled.refl cif=cell.cif p4p=cell.p4p
@@ -67,7 +68,7 @@ class TwoThetaRefine(Program):
                 0.4, min=0, max=1, none=True, help="Least partiality of scaled reflections that are used; None: any."
             )
             combine_crystal_models = Bool(
-                True, help="Refine one cell for all experiments; False: one for each crystal."
+                True, help="Refine the mean cell of all crystals; False: one for each crystal."
             )
             triclinic = Bool(False, help="Let go of the symmetry: refine the primitive cell in P 1.")
 

@@ -24,6 +24,7 @@ from spindle_lib_selection.parts import join
 
 from .fit import MetricFit, UndeterminedCell, calculated_two_theta, fit_metric
 from .selection import observed_two_theta, select
+from .spread import mean_of_crystals
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -57,6 +58,8 @@ class CellResult:
         Observed.
     ids : (n,) int32
         Experiments of the reflections.
+    differ : (7,) float64 or None
+        Standard deviations of single crystals about the mean, where there are several.
     """
 
     crystal: Crystal
@@ -70,6 +73,7 @@ class CellResult:
     hkl: np.ndarray
     two_theta: np.ndarray
     ids: np.ndarray
+    differ: np.ndarray | None = None
 
 
 def refine_cells(inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
@@ -142,7 +146,7 @@ def _lattices(experiments: Experiments, together: bool, log: logging.Logger) -> 
                 f"two_theta_refine: experiment 0 has the cell {_text(first)}, experiment {number} {_text(crystal)}: these are not one "
                 "cell; index or reindex them alike, or refine each by itself with combine_crystal_models=False"
             )
-    log.info("Refining one cell for the %d crystals of %d experiments", len(groups), len(experiments))
+    log.info("Refining the mean cell of the %d crystals of %d experiments", len(groups), len(experiments))
     return [list(range(len(experiments)))]
 
 
@@ -169,6 +173,9 @@ def _refine(experiments: Experiments, members: list[int], table: ReflectionTable
     which = f"experiment {members[0]}" + (f" and {len(members) - 1} more" if len(members) > 1 else "")
     try:
         fit = fit_metric(hkl, two_theta, wavelength, E, start)
+        first = {id(experiments[i].crystal): i for i in reversed(members)}
+        lattice = np.array([first.get(id(e.crystal), -1) for e in experiments])
+        fit, spread = mean_of_crystals(fit, hkl, wavelength, E, lattice[ids])
         values, sd = _with_sd(E @ fit.values, E @ fit.covariance @ E.T)
     except UndeterminedCell as error:
         raise UserError(
@@ -183,7 +190,8 @@ def _refine(experiments: Experiments, members: list[int], table: ReflectionTable
     back = np.array([_quadratic(operator.matrix, k) for k in range(6)]).T
     own_values, own_sd = _with_sd(back @ E @ fit.values, back @ E @ fit.covariance @ E.T @ back.T)
     names = [CELL_NAMES[k] for k in chosen]
-    return CellResult(crystal, members, names, values, sd, own_values, own_sd, fit, hkl, two_theta, ids)
+    differ = None if spread is None else _with_sd(E @ fit.values, E @ spread.covariance @ E.T)[1]
+    return CellResult(crystal, members, names, values, sd, own_values, own_sd, fit, hkl, two_theta, ids, differ)
 
 
 def _quadratic(matrix: np.ndarray, k: int) -> np.ndarray:
@@ -220,6 +228,12 @@ def _recalculated(experiments: Experiments, results: list[CellResult]) -> list[C
 
 def _warn(results: list[CellResult], log: logging.Logger) -> None:
     for number, result in enumerate(results):
+        if result.differ is not None:
+            edges = ", ".join(f"{name} {sd:.2g}" for name, sd in zip(("a", "b", "c"), result.differ[:3], strict=True))
+            log.info(
+                "Cells of single crystals differ by standard deviations of %s A, which the errors of their mean hold",
+                edges,
+            )
         if len(result.hkl) < FEW:
             log.warning(
                 "The cell%s rests on %d reflections: its standard deviations are rough%s",
