@@ -18,7 +18,7 @@ from spindle_exporter_mtz.writing import write_mtz
 from spindle.cli.machine import message_of, without_side_tracebacks
 from spindle.cli.main import main
 from spindle.errors import UserError
-from spindle.files import read_experiments
+from spindle.files import read_experiments, read_reflections
 from spindle.files.atomic import atomic_write
 from spindle.files.maps import write_mask
 from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
@@ -215,16 +215,19 @@ def test_no_room_names_the_output_and_leaves_nothing(tmp_path, limited, kind):
 
 
 @pytest.mark.skipif(not hasattr(os, "seteuid") or os.getuid() != 0, reason="only root can become somebody else")
-def test_a_file_that_may_not_be_read_is_said(tmp_path):
-    path = tmp_path / "x.expt"
+@pytest.mark.parametrize(
+    ("name", "read"), [("x.expt", read_experiments), ("x.refl", read_reflections), ("x.refl.gz", read_reflections)]
+)
+def test_a_file_that_may_not_be_read_is_said(tmp_path, name, read):
+    path = tmp_path / name
     path.write_text("{}")
     path.chmod(0)
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     os.seteuid(65534)
     try:
-        with pytest.raises(UserError, match=r"permissions: .*chmod u\+r x.expt"):
-            read_experiments(path)
+        with pytest.raises(UserError, match=rf"permissions: .*chmod u\+r {name}"):
+            read(path)
     finally:
         os.seteuid(0)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from spindle.errors import FileFormatError
 from spindle.models.arrays import shortened
-from spindle.regular import refuse_special
+from spindle.regular import refuse_special, unreadable
 from spindle.table import SCHEMA, Changed, Deferred, ReflectionTable, Selected, Shoeboxes
 
 from .atomic import atomic_write
@@ -119,6 +119,8 @@ def _source(path: Path) -> Source:
         limit = MAX_EXPANSION * path.stat().st_size + 2**20
         with gzip.open(path, "rb") as packed:
             content = bytes(packed.read(limit + 1))
+    except PermissionError as error:
+        raise unreadable(path, error, "name a reflection file") from error
     except (OSError, EOFError, zlib.error) as error:
         raise FileFormatError(f"{path}: cannot be read as a reflection file: {error}") from error
     if len(content) > limit:

@@ -117,6 +117,8 @@ class AllowedFolders:
             seen.add(name)
             import h5py
 
+            if not os.access(name, os.R_OK):
+                raise Refusal(403, f"{name}: there is no permission to read it")
             if not h5py.is_hdf5(name):  # with or without a block before its head
                 continue
             with h5py.File(name, "r") as file:

@@ -11,10 +11,12 @@ import sys
 import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 import spindle
+from spindle.cli.main import main
 from spindle.errors import ParameterError
 from spindle.images import ImageSequence
 from spindle.testing import PluginContract
@@ -95,6 +97,19 @@ def test_files_outside_of_the_folders_are_not_opened(aid, running, tmp_path):
 def test_questions_that_make_no_sense_are_refused_with_the_reason(aid, running, name, words, status, reason):
     client = running(aid.experiment_of(aid.DETECTORS["two-theta"])).client
     assert reason in client.ask(name, status, **words)["error"]
+
+
+def test_a_file_whose_data_lie_elsewhere_is_a_message_with_what_to_do(tmp_path, monkeypatch, capsys):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    with h5py.File(tmp_path / "pixels.h5", "w") as file:
+        file["data"] = np.zeros((2, 5), np.int32)
+    with h5py.File(inside / "master.h5", "w") as file:
+        file["data"] = h5py.ExternalLink(str(tmp_path / "pixels.h5"), "/data")
+    monkeypatch.chdir(inside)
+    assert main(["image_viewer", "master.h5", "browser=False"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "pixels.h5: outside of the folders" in said and "allow=" in said
 
 
 # -- what is sent of images

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spindle.contracts import ProgramInputs
-from spindle.errors import FileFormatError, ParameterError
+from spindle.errors import FileFormatError, ParameterError, UserError
 from spindle.files import read_experiments, read_mask, read_reflections
 from spindle.images import ImageSequence
 from spindle.models import Experiments
@@ -20,6 +20,7 @@ from spindle_lib_importing.params import tolerances_of
 from spindle_lib_pictures.local_statistics import least_count
 from spindle_lib_reciprocal_view.volumes import is_volume, sections_of
 from spindle_lib_serving.allowed import AllowedFolders
+from spindle_lib_serving.refusal import Refusal
 
 from . import masking
 from .desk import Desk
@@ -64,7 +65,10 @@ def make_desk(inputs: ProgramInputs, params: Any, context: RunContext) -> Desk:
     experiments, tables = inputs.experiments or None, list(inputs.reflections)
     names = [p.name for p in inputs.sources if p.suffix == ".refl"]
     if inputs.files:
-        opened, more = load(list(inputs.files))
+        try:
+            opened, more = load(list(inputs.files))
+        except Refusal as refusal:  # a client would be told
+            raise UserError(refusal.reason) from refusal
         experiments = opened if experiments is None else Experiments([*experiments, *(opened or ())])
         tables += more
         names += [p.name for p in inputs.files if p.suffix == ".refl"]
