@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from spindle_program_integrate.joint import Equations, solve
-from spindle_program_integrate.joint_kernels import joint_equations
+from spindle_program_integrate.joint_kernels import LEAST_SHARE, joint_equations, shares_in_foreground
 from spindle_program_integrate.overlaps import MOST, find_overlaps
 
 from spindle.table import Flag, ReflectionTable
@@ -56,18 +56,38 @@ def line_of_spots(counts, centres, width, length, background, rng, boxes, hits=(
     theirs = np.concatenate([profile[j][a:b] for i, (a, b) in enumerate(boxes) for j in pairs[i]]).astype(np.float32)
     lengths = np.repeat(bbox[:, 1] - bbox[:, 0], n - 1)
     own = np.concatenate([profile[i][a:b] for i, (a, b) in enumerate(boxes)]).astype(np.float32)
-    out = [np.zeros(n) for _ in range(5)] + [np.zeros(n * (n - 1)) for _ in range(2)]
+    offsets, their_starts = np.arange(n + 1) * (n - 1), np.concatenate([[0], np.cumsum(lengths)])
+    mask, shares = np.full(len(values), 5, np.uint8), np.zeros((n * (n - 1), 2))
+    shares_in_foreground(bbox, starts, mask, bbox[:, :4].copy(), offsets, their_starts, theirs, shares)
+    kept = shares[:, 1] > LEAST_SHARE
+    offsets, pairs, shares = np.concatenate([[0], np.cumsum(kept)])[offsets], pairs.ravel()[kept], shares[kept, 1]
+    diagonal, right, slope, share, spread, cross = (np.zeros(m) for m in (n, n, n, n, n, len(pairs)))
     joint_equations(
-        bbox, starts, values, np.full(len(values), 5, np.uint8), np.full(len(values), background, np.float32),
-        bbox[:, :4].copy(), starts, own, np.arange(n + 1) * (n - 1), np.concatenate([[0], np.cumsum(lengths)]), theirs,
-        np.full(n, expected), np.full(n * (n - 1), expected), *out,
+        bbox, starts, values, mask, np.full(len(values), background, np.float32), bbox[:, :4].copy(), starts, own, offsets,
+        their_starts[:-1][kept], theirs, np.full(n, expected), np.full(len(pairs), expected), diagonal, right, slope, share,
+        spread, cross,
     )  # fmt: skip
-    diagonal, right, _slope, share, spread, cross, their_share = out
     equations = Equations(
-        np.arange(n), np.arange(n + 1) * (n - 1), pairs.ravel(), diagonal, right, spread, np.zeros(n), share, cross, their_share
+        np.arange(n), offsets, pairs, diagonal, right, spread, np.zeros(n), share, cross, shares
     )  # fmt: skip
     total = np.array([values[a:b].sum() - background * (b - a) for a, b in pairwise(starts)])
     return equations, total, background * (bbox[:, 1] - bbox[:, 0])
+
+
+def test_parts_of_neighbours_are_those_in_the_foreground_and_in_what_is_valid_of_it():
+    rng = np.random.default_rng(2)
+    bbox = np.array([[3, 8, 1, 5, 0, 2], [0, 4, 0, 3, 1, 2]], np.int32)
+    rectangles = np.array([[4, 7, 2, 5], [1, 3, 0, 2]], np.int32)
+    starts, pairs = np.array([0, 40]), np.array([0, 2, 3])
+    mask = rng.choice(np.array([0, 1, 4, 5], np.uint8), 52)
+    theirs = rng.random(18 * 2 + 4).astype(np.float32)
+    found = np.zeros((3, 2))
+    shares_in_foreground(bbox, starts, mask, rectangles, pairs, np.array([0, 18, 36]), theirs, found)
+    own = [mask[:40].reshape(2, 4, 5)[:, 1:4, 1:4], mask[40:].reshape(1, 3, 4)[:, 0:2, 1:3]]
+    for j, (spot, begin) in enumerate([(0, 0), (0, 18), (1, 36)]):
+        profile = theirs[begin : begin + own[spot].size].reshape(own[spot].shape).astype(float)
+        expected = [profile[own[spot] >= 4].sum(), profile[own[spot] == 5].sum()]
+        np.testing.assert_allclose(found[j], expected, rtol=1e-6)
 
 
 def test_intensities_and_sums_of_overlapping_spots_are_right_and_so_are_their_sigmas():

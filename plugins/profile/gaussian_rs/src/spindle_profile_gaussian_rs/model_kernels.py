@@ -7,7 +7,15 @@ import math
 import numba
 import numpy as np
 
-from .spread_kernels import image_planes, pixel_lattice, pixel_shares, pixel_weights, slice_shares
+from .spread_kernels import (
+    grid_rectangle,
+    image_planes,
+    pixel_lattice,
+    pixel_samples,
+    sampled_share,
+    slice_shares,
+    sub_points,
+)
 
 VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
 
@@ -31,24 +39,27 @@ def model_counts(frames, kz, z, bbox, offsets, reference, references, intensity,
         max_z = max(max_z, bbox[r, 5] - bbox[r, 4])
     cu = np.empty((max_row, max_row))
     cw = np.empty((max_row, max_row))
-    shares, planes, seen = np.zeros((max_z, size)), np.empty((size, size, max_z)), np.empty(max_z)
-    wts = np.zeros((size, size))
+    shares, planes = np.zeros((max_z, size)), np.empty((max_z, size + 3, size + 3))
+    flat = planes.reshape(max_z, (size + 3) * (size + 3))
+    points = sub_points(n_sub)
+    at, weights = np.empty(n_sub * n_sub, np.int64), np.empty((n_sub * n_sub, 4))
     for r in range(bbox.shape[0]):
         if offsets[r + 1] == offsets[r] or intensity[r] <= 0.0:
             continue
         nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
         nz = bbox[r, 5] - bbox[r, 4]
-        pixel_lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
+        x0, x1, y0, y1 = grid_rectangle(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre)
+        if x1 <= x0 or y1 <= y0:
+            continue
+        pixel_lattice(frames[r], bbox[r, 0] + x0, bbox[r, 2] + y0, x1 - x0, y1 - y0, 1.0 / step, centre, cu, cw)
         slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
         image_planes(references[reference[r]], shares, nz, planes)
-        for y in range(ny):
-            for x in range(nx):
-                j0, j1, i0, i1 = pixel_weights(cu, cw, y, x, n_sub, size, wts)
-                if j1 == j0:
-                    continue
-                pixel_shares(planes, wts, j0, j1, i0, i1, nz, seen)
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                pixel_samples(cu, cw, y - y0, x - x0, points, size, at, weights)
                 for m in range(nz):
-                    out[offsets[r] + (m * ny + y) * nx + x] = intensity[r] * seen[m]
+                    seen = sampled_share(flat[m], size + 3, at, weights)
+                    out[offsets[r] + (m * ny + y) * nx + x] = intensity[r] * seen
 
 
 @numba.njit(nogil=True, cache=True)

@@ -20,7 +20,7 @@ import numpy as np
 
 from spindle_lib_noise.believed import counts_of_variance
 
-from .spread_kernels import image_planes, pixel_lattice, pixel_shares, pixel_weights, slice_shares
+from .spread_kernels import image_planes, pixel_lattice, pixel_samples, sampled_share, slice_shares, sub_points
 
 VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
 # A pixel is an outlier when it exceeds the fit by 6 standard deviations (one in 1e9), a tenth of the spot (what a profile may be
@@ -38,11 +38,24 @@ def wanted_pixels(mask, nx, ny, wanted):
     for first in range(0, mask.shape[0], max(area, 1)):
         for k in range(area):
             wanted[k] |= (mask[first + k] & good) == good
-    x0, x1, y0, y1 = nx, 0, ny, 0
+    y0, y1 = ny, 0
     for y in range(ny):
+        found = np.uint8(0)
         for x in range(nx):
-            if wanted[y * nx + x]:
-                x0, x1, y0, y1 = min(x0, x), max(x1, x + 1), min(y0, y), y + 1
+            found |= wanted[y * nx + x]
+        if found:
+            y0, y1 = min(y0, y), y + 1
+    x0, x1 = nx, 0
+    for y in range(y0, y1):
+        row = wanted[y * nx : (y + 1) * nx]
+        for x in range(x0):
+            if row[x]:
+                x0 = x
+                break
+        for x in range(nx - 1, x1 - 1, -1):
+            if row[x]:
+                x1 = x + 1
+                break
     return min(x0, x1), x1, min(y0, y1), y1
 
 
@@ -120,8 +133,10 @@ def fit_pixels(
         max_z = max(max_z, bbox[r, 5] - bbox[r, 4])
     cu = np.empty((max_row, max_row))
     cw = np.empty((max_row, max_row))
-    shares, planes, seen = np.zeros((max_z, size)), np.empty((size, size, max_z)), np.empty(max_z)
-    wts = np.zeros((size, size))
+    shares, planes = np.zeros((max_z, size)), np.empty((max_z, size + 3, size + 3))
+    flat = planes.reshape(max_z, (size + 3) * (size + 3))
+    points = sub_points(n_sub)
+    sampled, weights = np.empty(n_sub * n_sub, np.int64), np.empty((n_sub * n_sub, 4))
     wanted = np.empty(max_xy, np.uint8)
     p_list = np.empty(max_xy * max_z)
     d_list = np.empty(max_xy * max_z)
@@ -159,13 +174,12 @@ def fit_pixels(
                 pixel = y * nx + x
                 if not wanted[pixel]:
                     continue
-                j0, j1, i0, i1 = pixel_weights(cu, cw, y - top, x - left, n_sub, size, wts)
-                pixel_shares(planes, wts, j0, j1, i0, i1, nz, seen)
+                pixel_samples(cu, cw, y - top, x - left, points, size, sampled, weights)
                 for j in range(nz):
                     at = start + j * plane + pixel
                     bits = mask[at]
                     if bits & VALID and bits & FOREGROUND:
-                        p = seen[j]
+                        p = sampled_share(flat[j], size + 3, sampled, weights)
                         p_list[count] = p
                         d_list[count] = data[at]
                         b_list[count] = background[at]

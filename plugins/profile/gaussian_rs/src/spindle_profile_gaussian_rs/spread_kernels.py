@@ -103,32 +103,109 @@ def image_planes(slices, shares, nz, planes):
     shares : (nz or more, s) float64
         See `slice_shares`.
     nz : int
-    planes : (s, s, nz or more) float64, output
-        Axes e2, e1, and the image.
+    planes : (nz or more, s + 3, s + 3) float64, output
+        Axes image, e2, e1; beyond the profile, one node before it and two behind it, 0.
     """
     size = slices.shape[0]
-    plane = np.empty((size, size))
     for m in range(nz):
+        plane = planes[m]
         plane[:] = 0.0
         for k in range(size):
             share = shares[m, k]
             if share != 0.0:
+                one = slices[k]
                 for j in range(size):
+                    row, of = plane[j + 1], one[j]
                     for i in range(size):
-                        plane[j, i] += share * slices[k, j, i]
-        for j in range(size):
-            for i in range(size):
-                planes[j, i, m] = plane[j, i]
+                        row[i + 1] += share * of[i]
 
 
 @numba.njit(nogil=True, cache=True)
-def pixel_shares(planes, weights, j0, j1, i0, i1, nz, out):
-    """What a pixel sees on each image: ``out`` (nz or more,), from `image_planes` and `pixel_weights`."""
-    for m in range(nz):
-        out[m] = 0.0
-    for j in range(j0, j1):
-        for i in range(i0, i1):
-            w = weights[j, i]
-            if w != 0.0:
-                for m in range(nz):
-                    out[m] += w * planes[j, i, m]
+def sub_points(n_sub):
+    """(n_sub,) float64: where sample points lie along the edge of a pixel."""
+    return (np.arange(n_sub) + 0.5) / n_sub
+
+
+@numba.njit(nogil=True, cache=True)
+def pixel_samples(cu, cw, y, x, points, size, at, weights):
+    """Where a pixel samples `image_planes`, the same on all images: bilinear at points spread over it.
+
+    Parameters
+    ----------
+    cu, cw, y, x
+        As in `pixel_weights`.
+    points : (n,) float64
+        See `sub_points`.
+    size : int
+        Of the profile.
+    at : (n * n,) int64, output
+        The first of the four nodes around each point, as the place in a plane.
+    weights : (n * n, 4) float64, output
+        Of this node, the next along e1, and those that follow them along e2; they add up to the area of the pixel in nodes.
+    """
+    u00, u01, u10, u11 = cu[y, x], cu[y, x + 1], cu[y + 1, x], cu[y + 1, x + 1]
+    w00, w01, w10, w11 = cw[y, x], cw[y, x + 1], cw[y + 1, x], cw[y + 1, x + 1]
+    n_sub = points.shape[0]
+    share = 0.5 * abs((u11 - u00) * (w10 - w01) - (w11 - w00) * (u10 - u01)) / (n_sub * n_sub)
+    width, end, n = size + 3, float(size), np.uint64(0)
+    for b in range(n_sub):
+        t = points[b]
+        left_u, left_w = u00 + t * (u10 - u00), w00 + t * (w10 - w00)
+        across_u, across_w = u01 + t * (u11 - u01) - left_u, w01 + t * (w11 - w01) - left_w
+        for a in range(n_sub):
+            s = points[a]
+            u, w = left_u + s * across_u, left_w + s * across_w
+            # what is further outside, or nowhere, samples the zeros there
+            u, w = u if u > -1.0 else -1.0, w if w > -1.0 else -1.0
+            u, w = u if u < end else end, w if w < end else end
+            i, j = np.floor(u), np.floor(w)
+            du, dw = u - i, w - j
+            at[n] = (np.int64(j) + 1) * width + np.int64(i) + 1
+            near, far = share * (1.0 - du), share * du
+            weights[n, 0], weights[n, 1] = near * (1.0 - dw), far * (1.0 - dw)
+            weights[n, 2], weights[n, 3] = near * dw, far * dw
+            n += np.uint64(1)
+
+
+@numba.njit(nogil=True, cache=True)
+def sampled_share(plane, width, at, weights):
+    """What a pixel sees of a plane ((s + 3)^2,) of an image, ``width`` s + 3; see `pixel_samples`."""
+    total, one = 0.0, np.uint64(1)
+    for s in range(at.shape[0]):
+        k = np.uint64(at[s])
+        below = k + np.uint64(width)
+        total += (weights[s, 0] * plane[k] + weights[s, 1] * plane[k + one]) + (
+            weights[s, 2] * plane[below] + weights[s, 3] * plane[below + one]
+        )
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def grid_rectangle(e, x0, y0, nx, ny, scale, centre):
+    """The part of a rectangle of pixels beyond which a grid does not reach: first and last pixel, half open, along x and y.
+
+    Parameters
+    ----------
+    e, x0, y0, nx, ny, scale, centre
+        As in `pixel_lattice`.
+
+    Notes
+    -----
+    The grid is where the plane that touches its coordinates in the middle of the rectangle has it, and two pixels around that.
+    """
+    cu, cw = np.empty((2, 2)), np.empty((2, 2))
+    xm, ym = x0 + nx // 2, y0 + ny // 2
+    pixel_lattice(e, xm, ym, 1, 1, scale, centre, cu, cw)
+    ux, uy, wx, wy = cu[0, 1] - cu[0, 0], cu[1, 0] - cu[0, 0], cw[0, 1] - cw[0, 0], cw[1, 0] - cw[0, 0]
+    determinant = ux * wy - uy * wx
+    if abs(determinant) < 1e-12:
+        return 0, nx, 0, ny
+    du, dw = (centre - cu[0, 0]) / determinant, (centre - cw[0, 0]) / determinant
+    x, y = xm - x0 + du * wy - dw * uy, ym - y0 + dw * ux - du * wx
+    reach = (centre + 1.0) / abs(determinant)
+    wide, high = reach * (abs(wy) + abs(uy)) + 2.0, reach * (abs(wx) + abs(ux)) + 2.0
+    if not (abs(x) < 1e9 and abs(y) < 1e9 and wide < 1e9 and high < 1e9):
+        return 0, nx, 0, ny
+    left, top = max(int(np.floor(x - wide)), 0), max(int(np.floor(y - high)), 0)
+    right, bottom = min(int(np.ceil(x + wide)) + 1, nx), min(int(np.ceil(y + high)) + 1, ny)
+    return left, max(left, right), top, max(top, bottom)

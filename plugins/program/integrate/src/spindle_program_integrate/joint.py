@@ -10,7 +10,14 @@ import numpy as np
 
 from spindle.table import Flag, ReflectionTable, Shoeboxes
 
-from .joint_kernels import foreground_rectangles, joint_equations, local_variances, relax
+from .joint_kernels import (
+    LEAST_SHARE,
+    foreground_rectangles,
+    joint_equations,
+    local_variances,
+    relax,
+    shares_in_foreground,
+)
 from .kernels import csr_pixels
 
 __all__ = ["Equations", "Neighbours", "set_up", "solve"]
@@ -20,6 +27,7 @@ MOST_SWEEPS = 300
 # Sigma of a solution over that with all neighbours known; beyond it spots lie on one another, and no pixel tells them apart.
 MOST_INFLATION = 30.0
 PAIRS_AT_ONCE = 4096
+NEXT_TO_NOTHING = 0.1 * LEAST_SHARE  # of all others in its foreground: such a spot needs no equation
 
 
 @dataclass
@@ -116,23 +124,34 @@ def _some(
     fitter: Any, at: np.ndarray, rows: np.ndarray, table: ReflectionTable, boxes: Shoeboxes, expected: np.ndarray,
     mean_variance: np.ndarray, neighbours: Neighbours,
 ) -> Equations:  # fmt: skip
-    # where they are among the pixels of the block, which are not copied
-    bbox, starts, panel = boxes.bbox[at], boxes.offsets[at], boxes.panel[at]
     lengths = np.diff(neighbours.offsets)[at]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     pairs = csr_pixels(neighbours.offsets[at], offsets)
-    rectangles = foreground_rectangles(bbox, starts, boxes.mask)
-    cut = np.concatenate([rectangles, bbox[:, 4:]], axis=1)
+    rectangles = foreground_rectangles(boxes.bbox[at], boxes.offsets[at], boxes.mask)
     owner = np.repeat(np.arange(len(at)), lengths)
-    mine, theirs = Shoeboxes.empty(panel, cut), Shoeboxes.empty(panel[owner], cut[owner])
-    own_profile = fitter.expected_counts(table.select(at), mine, np.ones(len(at)))
+    cut = np.concatenate([rectangles, boxes.bbox[at, 4:]], axis=1)
+    theirs = Shoeboxes.empty(boxes.panel[at][owner], cut[owner])
     their_profile = fitter.expected_counts(neighbours.geometry.select(pairs), theirs, np.ones(len(pairs)))
+    shares = np.zeros((len(pairs), 2))
+    shares_in_foreground(
+        boxes.bbox[at], boxes.offsets[at], boxes.mask, rectangles, offsets, theirs.offsets, their_profile, shares
+    )
+    near, shared = shares[:, 0] > NEXT_TO_NOTHING, shares[:, 1] > LEAST_SHARE
+    some = np.flatnonzero(np.bincount(owner, near, len(at)) > 0)
+    chosen = np.flatnonzero(shared)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[chosen], minlength=len(at))[some])]).astype(np.int64)
+    pairs, their_starts, their_share = pairs[chosen], theirs.offsets[chosen], shares[chosen, 1]
+    at, rectangles, cut = at[some], rectangles[some], cut[some]
+    # where they are among the pixels of the block, which are not copied
+    bbox, starts = boxes.bbox[at], boxes.offsets[at]
+    mine = Shoeboxes.empty(boxes.panel[at], cut)
+    own_profile = fitter.expected_counts(table.select(at), mine, np.ones(len(at)))
     diagonal, right, slope, share, spread = (np.zeros(len(at)) for _ in range(5))
-    cross, their_share = np.zeros(len(pairs)), np.zeros(len(pairs))
+    cross = np.zeros(len(pairs))
     joint_equations(
         bbox, starts, boxes.data, boxes.mask, boxes.background, rectangles, mine.offsets, own_profile, offsets,
-        theirs.offsets, their_profile, expected[at], neighbours.expected[pairs], diagonal, right, slope, share, spread,
-        cross, their_share,
+        their_starts, their_profile, expected[at], neighbours.expected[pairs], diagonal, right, slope, share, spread,
+        cross,
     )  # fmt: skip
     return Equations(
         rows[at],

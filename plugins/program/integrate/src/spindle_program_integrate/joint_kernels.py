@@ -42,6 +42,31 @@ def foreground_rectangles(bbox, starts, mask):
 
 
 @numba.njit(nogil=True, cache=True)
+def shares_in_foreground(bbox, starts, mask, rectangles, pairs, their_starts, theirs, out):
+    """Parts of neighbours in the foregrounds of spots: in all of it and in its valid pixels, into ``out`` (k, 2) float64.
+
+    All others as in `joint_equations`.
+    """
+    for r in range(bbox.shape[0]):
+        nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
+        wide, high = rectangles[r, 1] - rectangles[r, 0], rectangles[r, 3] - rectangles[r, 2]
+        corner = starts[r] + (rectangles[r, 2] - bbox[r, 2]) * nx + rectangles[r, 0] - bbox[r, 0]
+        for j in range(pairs[r], pairs[r + 1]):
+            every, valid, k = 0.0, 0.0, their_starts[j]
+            for z in range(bbox[r, 5] - bbox[r, 4]):
+                for y in range(high):
+                    begin = corner + (z * ny + y) * nx
+                    bits, profile = mask[begin : begin + wide], theirs[k : k + wide]
+                    for x in range(wide):
+                        if profile[x] != 0.0 and bits[x] & FOREGROUND:
+                            every += profile[x]
+                            if bits[x] & VALID:
+                                valid += profile[x]
+                    k += wide
+            out[j, 0], out[j, 1] = every, valid
+
+
+@numba.njit(nogil=True, cache=True)
 def positive_mean(mean, variance):
     """Mean of a normal distribution that is cut off at 0."""
     sigma = math.sqrt(variance)
@@ -54,7 +79,7 @@ def positive_mean(mean, variance):
 @numba.njit(nogil=True, cache=True)
 def joint_equations(
     bbox, starts, data, mask, background, rectangles, own_starts, own, pairs, their_starts, theirs, expected,
-    their_expected, diagonal, right, slope, share, spread, cross, their_share,
+    their_expected, diagonal, right, slope, share, spread, cross,
 ):  # fmt: skip
     """The equation of each spot for the intensities of itself and its neighbours.
 
@@ -74,14 +99,14 @@ def joint_equations(
         Profile of each spot in its rectangle, on all images of its box.
     pairs : (n + 1,) int64
         The neighbours of each spot among k in all.
-    their_starts : (k + 1,) int64; theirs : (...) float32
-        The profile of each neighbour in the rectangle of the spot.
+    their_starts : (k,) int64; theirs : (...) float32
+        The profile of each neighbour in the rectangle of the spot, where it begins.
     expected : (n,), their_expected : (k,) float64, counts
         Mean intensities to be expected; negative where unknown.
     diagonal, right, slope, share, spread : (n,) float64, output
         M_ii, or 0 where the spot has no equation; r_i; sum of p_i / v; part of the profile in valid foreground; variance of r_i over M_ii.
-    cross, their_share : (k,) float64, output
-        M_ij, and the part of the neighbour in the valid foreground of the spot; 0 where that is next to nothing.
+    cross : (k,) float64, output
+        M_ij.
 
     References
     ----------
@@ -100,7 +125,7 @@ def joint_equations(
         diagonal[r], right[r], slope[r], share[r], spread[r] = 0.0, 0.0, 0.0, 0.0, 1.0
         first, last = pairs[r], pairs[r + 1]
         for j in range(first, last):
-            cross[j], their_share[j] = 0.0, 0.0
+            cross[j] = 0.0
         nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
         wide, high = rectangles[r, 1] - rectangles[r, 0], rectangles[r, 3] - rectangles[r, 2]
         count = 0
@@ -133,16 +158,9 @@ def joint_equations(
         active[0] = -1
         prior[0] = expected[r] if expected[r] >= 0.0 else max(above / covered, 1.0)
         for j in range(first, last):
-            total = 0.0
-            for m in range(count):
-                total += p[1 + j - first, m]
-            if total > LEAST_SHARE:
-                their_share[j] = total
-                active[n] = j
-                prior[n] = their_expected[j] if their_expected[j] >= 0.0 else max(above / covered, 1.0)
-                for m in range(count):
-                    p[n, m] = p[1 + j - first, m]
-                n += 1
+            active[n] = j
+            prior[n] = their_expected[j] if their_expected[j] >= 0.0 else max(above / covered, 1.0)
+            n += 1
         floor = max(level / count, 0.5 / count) * 0.05
         for i in range(n):
             prior[i] = max(prior[i], 1e-3)
