@@ -224,7 +224,8 @@ def combine_parts(table: ReflectionTable, stems: list[str]) -> ReflectionTable:
     variances, since what parts have in common, the profile, is most of their error; positions are such means, too. Everything else is
     that of the first part.
     """
-    key = table["partial_id"].astype(np.int64) + (table["id"].astype(np.int64) << 40)
+    key = table.peek("partial_id").astype(np.int64)
+    key += table.peek("id").astype(np.int64) << 40
     if len(key) < 2 or bool(np.all(key[1:] > key[:-1])):  # as integration writes them
         return table
     unique, first, inverse, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -159,6 +160,25 @@ def test_memory_grows_with_the_data_sets_not_with_their_square(monkeypatch):
     tracemalloc.stop()
     assert layout.n_parameters == 2000 and len(fit.history) > 1
     assert peak < 8e6, peak
+
+
+@pytest.mark.parametrize("damping", [0.0, 1e-3])
+def test_derivatives_of_a_step_are_gone_before_those_of_the_next_are_made(monkeypatch, damping):
+    """They are most of what a fit of many data sets holds."""
+    monkeypatch.setattr(solver, "MOST_WHOLE", 0)
+    made: list[weakref.ref[np.ndarray]] = []
+    alive, of_all = [], Derivatives.all
+
+    def watched(self, run):
+        alive.append(sum(array() is not None for array in made))
+        found = of_all(self, run)
+        made.extend(weakref.ref(array) for array in found)
+        return found
+
+    monkeypatch.setattr(Derivatives, "all", watched)
+    layout, data = many_sets()
+    fit_scales(layout, data, layout.start, damping=damping)
+    assert len(alive) > 2 and not any(alive)
 
 
 def test_derivatives_are_those_of_a_block_alone(monkeypatch):

@@ -22,6 +22,7 @@ def test_columns_stay_in_their_file_and_kinds_of_intensity_are_forgotten(tmp_pat
     result = spindle.run("scale", Experiments([experiment]), stays)
     held = {name for name in stays if stays.deferred(name) is None}
     assert not held & {"s1", "xyzcal.px", "xyzobs.px.value", "miller_index", "intensity.prf.value", "lp", "d", "panel"}
+    assert not held & {"partial_id", "flags"}, "what is written instead is in memory, and so would be both"
     assert all(len(values) == 0 for values in (scalers[0].obs.profile, scalers[0].obs.summed, scalers[0].obs.raw_sum))
     whole = spindle.run("scale", Experiments([experiment]), table)
     for name in ("inverse_scale_factor", "intensity.scale.value", "intensity.scale.variance", "flags"):
@@ -47,3 +48,23 @@ def test_computed_rows_of_a_fit_are_computed_again_or_kept(monkeypatch):
             found.append([part.scales(0, x), *part.slopes(0, x, np.arange(7, 19)), part.scales(0, x, slice(3, 9))])
         for a, b in zip(*found, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_kept_indices_take_a_byte_each_whatever_their_place_among_all_parameters():
+    """Of 3,000 data sets the parameters are numbered to tens of thousands, those of each to some dozens."""
+    from spindle.contracts.scaling import Computed, ScaleTerm, ScalingModel
+
+    rng = np.random.default_rng(9)
+    models = []
+    for _ in range(200):
+        indices, weights = rng.integers(0, 5, (30, 2)).astype(np.int32), rng.uniform(0.1, 1, (30, 2))
+        of_term = Computed(indices.__getitem__, 30, 2), Computed(weights.__getitem__, 30, 2)
+        models.append(ScalingModel("test", (ScaleTerm("scale", np.ones(5), *of_term),)))
+    whole, x = layout.Layout(models), rng.uniform(0.5, 2, 1000)
+    rows = np.sort(rng.permutation(30)[:20])
+    part = whole.restricted([rows] * 200)
+    assert part.models[150].terms[0].indices.dtype == np.uint8
+    for found, expected in zip(part.slopes(150, x), whole.slopes(150, x, rows), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert part.slopes(150, x)[0].min() >= 750
+    np.testing.assert_array_equal(part.scales(150, x), whole.scales(150, x, rows))

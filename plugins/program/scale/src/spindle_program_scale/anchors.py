@@ -166,8 +166,8 @@ def fit_data(scaler: Scaler) -> tuple[FitData, np.ndarray | None]:
         shares[place] = (np.repeat(doubt / total, np.diff(offsets)) * told)[place]
     rows_of = rows_by_value(obs.number[rows])
     inner = [rows_of.get(k, np.zeros(0, np.int64)) for k in range(obs.n_sets)]
-    local = [rows[p] - obs.bounds[k] for k, p in enumerate(inner)]
-    places = [place[p] for p in inner]
+    local = [(rows[p] - obs.bounds[k]).astype(np.int32) for k, p in enumerate(inner)]
+    places = [place[p].astype(np.int32) for p in inner]
     anchored = scaler.anchored and not isinstance(scaler.target, WilsonExpectation)
     return FitData(offsets, intensity, weight, places, local, anchored, shares), free_rows
 

@@ -29,7 +29,7 @@ class Observations:
     ----------
     rows : (n,) int64
         Row of the reflection table.
-    number : (n,) int64
+    number : (n,) int32
         Data set.
     bounds : (n_sets + 1,) int64
         Data set k has the observations ``bounds[k]`` to ``bounds[k + 1]``.
@@ -195,7 +195,7 @@ def collect(
         raise ModelError(
             f"scale: none of the {len(table)} reflections can be scaled ({reasons}); see cut_data and exclude_images"
         )
-    number = table.peek("id")[rows].astype(np.int64)
+    number = table.peek("id")[rows].astype(np.int32, copy=False)
     bounds = np.searchsorted(number, np.arange(len(experiments) + 1))
     empty = [k for k in range(len(experiments)) if bounds[k] == bounds[k + 1]]
     if empty:

@@ -21,9 +21,9 @@ class FitData:
     ----------
     offsets : (m + 1,) int64
     intensity, weight : (n,) float64
-    places : list of (n_i,) int64
+    places : list of (n_i,) int32
         For each data set, where its observations are in the arrays above, ascending.
-    rows : list of (n_i,) int64
+    rows : list of (n_i,) int32
         For each data set, the rows of its scaling model's arrays, parallel to `places`.
     anchored : bool
         Scale factors are told by more than equivalents (a reference, data sets that stay as they are), so that nothing about them is

@@ -8,7 +8,7 @@ import numpy as np
 
 from spindle.errors import ModelError, ParameterError, UserError
 from spindle.models import Experiments
-from spindle.table import BAD_FOR_SCALING, Flag, ReflectionTable
+from spindle.table import BAD_FOR_SCALING, Flag, ReflectionTable, rows_by_value
 from spindle_lib_merging.intensities import combine_parts
 
 from .params import ScaleParams
@@ -31,16 +31,16 @@ def join_tables(experiments: Experiments, tables: Sequence[ReflectionTable]) -> 
                     f"scale: the reflections have no column {name}; give files of spindle integrate or symmetry"
                 )
         view = table.view()
-        ids = np.full(len(table), -1, dtype=np.int32)
+        ids, given = np.full(len(table), -1, dtype=np.int32), table.peek("id")
         if table.identifiers:
-            rows_of = table.rows_by_experiment()
+            rows_of = rows_by_value(given)
             for old, identifier in table.identifiers.items():
                 if identifier in position and old in rows_of:
                     ids[rows_of[old]] = position[identifier]
         elif len(tables) == 1:
-            ids = np.where(table["id"] < len(experiments), table["id"], -1).astype(np.int32)
+            ids = np.where(given < len(experiments), given, -1).astype(np.int32)
         elif len(tables) == len(experiments):
-            ids[table["id"] >= 0] = k
+            ids[given >= 0] = k
         view["id"] = ids
         view.identifiers = {}
         joined.append(view)
@@ -112,5 +112,5 @@ def clean_table(table: ReflectionTable, delete_shoeboxes: bool) -> ReflectionTab
     table = table.without(*drop)
     if "partial_id" in table:
         table = combine_parts(table, ["intensity.prf", "intensity.sum"])
-    table["flags"] = table["flags"] & ~np.uint64(int(BAD_FOR_SCALING | Flag.SCALED))
+    table["flags"] = table.peek("flags") & ~np.uint64(int(BAD_FOR_SCALING | Flag.SCALED))
     return table

@@ -156,8 +156,8 @@ class Layout:
         for term in model.terms:
             where = self.slices[number][term.name]
             k = term.weights.shape[1]
-            indices = term.indices if len(term.indices) == 1 else term.indices[rows]
-            columns[:, place : place + k] = indices + where.start
+            indices: Any = term.indices if len(term.indices) == 1 else term.indices[rows]
+            columns[:, place : place + k] = indices + np.int32(where.start)
             slopes[:, place : place + k] = term.log_slopes(parameters[where], rows)
             place += k
         return columns, slopes
@@ -206,12 +206,20 @@ def overall_decay(term: ScaleTerm) -> bool:
 
 
 def _rows_of(term: ScaleTerm, rows: np.ndarray) -> ScaleTerm:
+    alike = len(term.indices) == 1 and len(term.weights) != 1
     return replace(
         term,
-        indices=term.indices if len(term.indices) == 1 and len(term.weights) != 1 else _some(term.indices, rows),
+        indices=term.indices if alike else _small(_some(term.indices, rows), len(term.parameters)),
         weights=_some(term.weights, rows),
         coefficient=None if term.coefficient is None else term.coefficient[rows],
     )
+
+
+def _small(indices: np.ndarray | Computed, n_parameters: int) -> np.ndarray | Computed:
+    """Indices that are kept, in as few bytes as they need."""
+    if isinstance(indices, Computed):
+        return indices
+    return indices.astype(np.min_scalar_type(max(n_parameters - 1, 0)), copy=False)
 
 
 def _some(values: np.ndarray | Computed, rows: np.ndarray) -> np.ndarray | Computed:

@@ -134,6 +134,7 @@ def fit_scales(
             break
         x = trial
         mu *= 0.1
+        del equations, system  # derivatives of all observations are in memory once, not beside those of the next step
     factor = chi_square / max(n - n_groups - _determined(layout, inverse, int(free.sum())), 1.0)
     return ScaleFit(x, inverse, float(factor), history, reason)
 
