@@ -303,20 +303,30 @@ def test_kernels_are_loaded_without_what_only_compiling_needs(tmp_path):
     package = tmp_path / "spindle_outside"
     package.mkdir()
     (package / "__init__.py").touch()
-    write_inner(package, 10.0)
-    run(tmp_path, "import spindle\nfrom spindle_outside.inner import inner\ninner(1.0)")
-    program = """
-import sys, spindle
-from spindle_outside.inner import inner
-print(inner(2.0), inner.stats.cache_hits[inner.signatures[0]])
+    (package / "summed.py").write_text(
+        "import numpy as np\nfrom numba import njit\n\n@njit(cache=True)\ndef summed(x):\n"
+        "    if x.size == 0:\n        raise ValueError('nothing')\n    return np.sum(x)\n"
+    )
+    start = "import sys, spindle, numpy as np\nfrom spindle_outside.summed import summed\nprint(summed(np.ones(2)))\n"
+    run(tmp_path, start)
+    program = (
+        start
+        + """
+print(summed.stats.cache_hits[summed.signatures[0]])
+try:
+    summed(np.ones(0))
+except ValueError as error:
+    print(error)
 from spindle.execution.light_numba import needs_more
 wanted = b"\\0NRT_incref\\0numba_unpickle\\0", b"\\0_numba_hashsecret_siphash_k0\\0"
 print(*{"numba.np.arraymath", "numba.cpython.unicode", "scipy.linalg"} & set(sys.modules), *map(needs_more, wanted))
+print(summed.overloads[summed.signatures[0]].library._shared_module is None)
 from numba import njit
-print(njit(lambda x: inner(x) + 1.0)(2.0), "numba.np.arraymath" in sys.modules, *map(needs_more, wanted))
+print(njit(lambda x: summed(x) + 1.0)(np.ones(2)), "numba.np.arraymath" in sys.modules, *map(needs_more, wanted))
 """
+    )
     found, _ = run(tmp_path, program)
-    assert found == ["20.0", "1", "False", "True", "21.0", "True", "False", "False"]
+    assert found == ["2.0", "1", "nothing", "False", "True", "True", "3.0", "True", "False", "False"]
 
 
 @pytest.mark.parametrize("module", ["spindle.models", "spindle.table", "spindle.testing.stills"])

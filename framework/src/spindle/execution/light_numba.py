@@ -7,10 +7,11 @@ kernel's machine code. `spindle.execution.kernel_locator` installs this before t
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import numpy as np
-from numba.core import caching, types
+from numba.core import caching, environment, types
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.codegen import ll as llvm
 from numba.core.errors import NumbaNotImplementedError
@@ -72,6 +73,23 @@ def type_of_array(array: Any, context: Any) -> Any:
     return types.Array(dtype, array.ndim, numpy_support.map_layout(array), readonly=not array.flags.writeable)
 
 
+def environment_of(module: str, constants: list[Any], name: str) -> Any:
+    """What a kernel's code refers to; of numba's own modules only the constants, without the import of the module.
+
+    Machine code takes nothing else from it: a module's names are bound when a kernel is compiled.
+    """
+    if not module.startswith("numba.") or module in sys.modules:
+        return _environment_of_any(module, constants, name)
+    found = environment.lookup_environment(name)
+    if found is None:
+        found = environment.Environment({"__name__": module})
+        found.consts[:] = constants
+        found.env_name = name
+        environment.Environment._memo[name] = found
+    return found
+
+
+_environment_of_any = environment._rebuild_env
 _type_of_any_array = typeof_impl.dispatch(np.ndarray)
 
 
@@ -91,11 +109,15 @@ def install() -> None:
     rebuild = caching.CompileResultCacheImpl.rebuild
 
     def rebuild_when_ready(self: Any, context: Any, payload: Any) -> Any:
-        _, kind, data = payload[0]
-        if kind == "object" and needs_more(data[0]):
-            context.refresh()
+        (_, kind, data), function, *_ = payload
+        if kind == "object":
+            if needs_more(data[0]):
+                context.refresh()
+            # Asked for at once; for any other, the intermediate code is read.
+            context.codegen()._engine._defined_symbols.add(function.llvm_cpython_wrapper_name)
         return rebuild(self, context, payload)
 
     caching.Cache.load_overload = load_overload
     caching.CompileResultCacheImpl.rebuild = rebuild_when_ready
+    environment._rebuild_env = environment_of
     JITCPUCodegen._library_class = LoadedLibrary
