@@ -156,7 +156,7 @@ def test_the_cell_refined_against_two_theta_is_that_of_the_files(merged):
     """It is refined before the space group is looked for, which is not to lose it."""
     mtz, experiments = merged(space_group=None, **{"symmetry.laue_group": "P -3"})
     refined = experiments[0].crystal.extra["recalculated_unit_cell"]
-    assert mtz.cell.parameters == pytest.approx(refined, abs=1e-3)
+    assert mtz.cell.parameters == pytest.approx(refined, abs=2e-4)
     mean = np.mean([e.crystal.cell for e in experiments], axis=0)
-    assert np.abs(mean - refined).max() > 2e-3, "the mean of the crystals is another cell"
+    assert np.abs(mean - refined).max() > 1e-3, "the plain mean of the crystals is another cell"
     assert experiments[0].crystal.cell_sd[0] > 0
