@@ -79,8 +79,7 @@ class Macrocycle:
                 "stills cannot be refined with scan-varying models: set refinement.parameterisation.scan_varying=False"
             )
         self.tables: list[Any] = []
-        self.block_deg = cache(self._block_deg)
-        self.n_threads = settings.mp.nproc or 1
+        self.block_deg, self.n_threads = cache(self._block_deg), settings.mp.nproc or 1
         weighting = settings.reflections.weighting_strategy.override
         self.learns_weights = purpose != "candidate" and weighting is None and not self.stills
         self.spread, self.turn = np.zeros(0), USUAL_TURN
@@ -265,9 +264,10 @@ class Macrocycle:
     def _divide(
         self, candidates: Observations, outliers: np.ndarray, cut: np.ndarray
     ) -> tuple[Observations, Observations]:
-        """The working set, and what is left of the good reflections; of those that are cut, angles have no weight."""
+        """The working set, and what is left of the good reflections; angles of those that are cut have no weight, or that of their edges."""
         good = candidates.select(~outliers)
-        good.weights[cut[~outliers], 2] = 0.0
+        if self.ends is not None:
+            self.ends.weigh_angles(good, np.flatnonzero(cut[~outliers]))
         work = selection.working_set(self.experiments, good.experiment, self.settings, self.stills)
         return good.those(work), good.select(~work)
 
