@@ -17,7 +17,7 @@ COPY_AGAIN = "copy the file again"
 
 # The closing line of a section is its opening line with two more dashes.
 _OPENING = re.compile(re.escape(SECTION) + rb"(?!--)")
-_FIELD = re.compile(rb"^([\w-]+):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
+_FIELD = re.compile(rb"^([\w-]++):(.*)$", re.MULTILINE)
 _CONVERSIONS = re.compile(rb'conversions\s*=\s*"?(x-CBF_[A-Za-z0-9_]+)"?([^\r\n]*)', re.IGNORECASE)
 _ENCODING = re.compile(rb"^Content-Transfer-Encoding:\s*([\w-]+)", re.MULTILINE | re.IGNORECASE)
 _ELEMENT = re.compile(r"(un)?signed (8|16|32|64)-bit integer|signed (32|64)-bit real", re.IGNORECASE)
@@ -125,7 +125,9 @@ def find_binary(head: bytes, path: Path, first: int = 0) -> BinaryHeader:
     place = f"binary section at byte {first + section}"
     conversion = _CONVERSIONS.search(block)
     variant = conversion.group(2).decode("latin-1").lower() if conversion else ""
-    fields = {key.decode().lower(): value.decode("latin-1").strip('"') for key, value in _FIELD.findall(block)}
+    fields = {
+        key.decode().lower(): value.strip(b" \t\r").decode("latin-1").strip('"') for key, value in _FIELD.findall(block)
+    }
     numbers = {}
     for name in ("X-Binary-Size", "X-Binary-Size-Fastest-Dimension", "X-Binary-Size-Second-Dimension"):
         text = fields.get(name.lower(), "")

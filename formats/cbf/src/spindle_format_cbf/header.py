@@ -7,13 +7,14 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-_LINE = re.compile(rb"^[ \t]*#[ \t]*(\S.*?)[ \t\r]*$", re.MULTILINE)
-_PIXEL_SIZE = re.compile(rf"Pixel_size\s+{_NUMBER}\s*m\s*x\s*{_NUMBER}\s*m")
-_SENSOR = re.compile(rf"(\w+)\s+sensor,\s*thickness\s+{_NUMBER}\s*m", re.IGNORECASE)
-_BEAM = re.compile(rf"Beam_xy\s*\(?\s*{_NUMBER}\s*,\s*{_NUMBER}")
+# Nothing is tried twice (++, *+): a damaged line may be a megabyte of one character.
+_NUMBER = r"([-+]?(?:\d++\.?\d*+|\.\d++)(?:[eE][-+]?\d++)?)"
+_LINE = re.compile(rb"^[ \t]*+#[ \t]*+(\S.*)$", re.MULTILINE)
+_PIXEL_SIZE = re.compile(rf"Pixel_size\s++{_NUMBER}\s*+m\s*+x\s*+{_NUMBER}\s*+m")
+_SENSOR = re.compile(rf"(?<!\w)(\w++)\s++sensor,\s*+thickness\s++{_NUMBER}\s*+m", re.IGNORECASE)
+_BEAM = re.compile(rf"Beam_xy\s*+\(?\s*+{_NUMBER}\s*+,\s*+{_NUMBER}")
 _TIME = re.compile(r"^\d{4}[-/]\w{2,3}[-/]\d{2}[T ]\d{2}:\d{2}:\d{2}")
-_KEY = re.compile(rf"^(\w+)[ :=]+{_NUMBER}")
+_KEY = re.compile(rf"^(\w++)[ :=]++{_NUMBER}")
 _SERIAL = re.compile(r"S/?N:?\s*([\w-]+)|\b(E-\d+-\d+)")
 _MATERIALS = {"silicon": "Si", "si": "Si", "cdte": "CdTe", "gaas": "GaAs"}
 
@@ -89,7 +90,7 @@ def parse_mini_header(text: bytes) -> MiniHeader | None:
     pixel_size = beam_xy = None
     material, thickness, epoch, axis = "", 0.0, 0.0, ""
     for raw in _LINE.findall(text):
-        line = raw.decode("latin-1")
+        line = raw.decode("latin-1").rstrip(" \t\r")
         if line.startswith("Detector:"):
             detector = line[9:].strip()
         elif line.startswith("Pixel_size"):

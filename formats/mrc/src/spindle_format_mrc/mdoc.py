@@ -14,8 +14,9 @@ import numpy as np
 
 from spindle.files import read_regular
 
-_LINE = re.compile(r"^\s*(\w+)\s*=\s*(\S+)", re.MULTILINE)
-_SECTION = re.compile(r"^\s*\[ZValue\s*=\s*(\d+)\s*\]", re.MULTILINE)
+# Nothing is tried twice (++, *+): a damaged text may be a megabyte of one character.
+_LINE = re.compile(r"^[ \t\r]*+(\w++)\s*+=\s*+(\S++)", re.MULTILINE)
+_SECTION = re.compile(r"^[ \t\r]*+\[ZValue\s*+=\s*+(\d++)\s*+\]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

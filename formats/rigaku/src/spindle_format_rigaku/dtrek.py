@@ -14,7 +14,8 @@ from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle_lib_readers.single import SingleImageReader, epoch_of
 
 _START = re.compile(rb"\s*\{\s*HEADER_BYTES\s*=\s*(\d{1,8})\s*;")
-_ITEM = re.compile(r"([A-Za-z_][\w.]*)\s*=\s*([^;\n]*)")
+# Looked for where words begin, each word once: damage may be one word of a megabyte.
+_ITEM = re.compile(r"(?<![\w.])[\d.]*+([A-Za-z_][\w.]*+)\s*+=\s*([^;\n]*)")
 _TYPES = {
     "unsigned_short": "u2", "unsigned short int": "u2", "signed_short": "i2", "short int": "i2", "long int": "i4",
     "signed_long": "i4", "unsigned long int": "u4", "unsigned_long": "u4", "float ieee": "f4", "float": "f4",

@@ -95,7 +95,10 @@ def conditions(content: bytes, index: int) -> dict[str, str]:
         Labels of the description with their units, as "Camera length [m]"; "AcceleratingVoltage", "Binning",
         "CameraNamePath" and "AcquireDate" have none.
     """
-    objects = re.findall(rb"<ObjectInfo>.*?</ObjectInfo>", content, flags=re.DOTALL)
+    objects, end = [], 0
+    while (begin := content.find(b"<ObjectInfo>", end)) >= 0 and (close := content.find(b"</ObjectInfo>", begin)) >= 0:
+        end = close + len(b"</ObjectInfo>")
+        objects.append(content[begin:end])
     if not objects:
         return {}
     try:

@@ -10,7 +10,8 @@ from pathlib import Path
 from spindle.errors import HeaderError
 
 _START = re.compile(rb"\s*\{\s*HEADER_BYTES\s*=\s*(\d{1,8})\s*;")
-_ITEM = re.compile(r"([A-Za-z_][\w.]*)\s*=\s*([^;\n]*)")
+# Looked for where words begin, each word once: damage may be one word of a megabyte.
+_ITEM = re.compile(r"(?<![\w.])[\d.]*+([A-Za-z_][\w.]*+)\s*+=\s*([^;\n]*)")
 _TYPES = {
     "unsigned_short": "u2",
     "signed_short": "i2",

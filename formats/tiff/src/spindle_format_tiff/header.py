@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import struct
 
-_KEY = re.compile(r"^#?\s*([A-Z][A-Za-z0-9_]+)\s+\(?([-+]?\d[\d.]*(?:[eE][-+]?\d+)?)", re.MULTILINE)
-_PIXEL = re.compile(r"Pixel_size\s+([\d.eE+-]+)\s*m?\s*x\s*([\d.eE+-]+)")
-_BEAM = re.compile(r"Beam_xy\s+\(?\s*([\d.eE+-]+)\s*,\s*([\d.eE+-]+)")
-_SENSOR = re.compile(r"(\w+)\s+sensor,\s*thickness\s+([\d.eE+-]+)")
+# Nothing is tried twice (++, *+): a damaged text may be a megabyte of one character.
+_KEY = re.compile(r"^#?[ \t\r]*+([A-Z][A-Za-z0-9_]++)\s++\(?([-+]?\d[\d.]*+(?:[eE][-+]?\d++)?)", re.MULTILINE)
+_PIXEL = re.compile(r"Pixel_size\s++([\d.eE+-]++)\s*+m?\s*+x\s*+([\d.eE+-]++)")
+_BEAM = re.compile(r"Beam_xy\s++\(?\s*+([\d.eE+-]++)\s*+,\s*+([\d.eE+-]++)")
+_SENSOR = re.compile(r"(?<!\w)(\w++)\s++sensor,\s*+thickness\s++([\d.eE+-]++)")
 _MARCCD = 1234
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from spindle_importer_xds.inputs import pairs
 
 import spindle
 from spindle.errors import FileFormatError, UserError
@@ -442,6 +444,15 @@ def _with_word(text, row, column, word):
     words[column] = word
     lines[row] = " ".join(words)
     return head + mark + "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("word", ["9", "A", "A/", "A ", " "])
+def test_keywords_of_a_damaged_line_are_found_in_time_that_grows_with_its_length(word):
+    line = 100_000 * word + " NX= 5 NY=6 " + word
+    began = time.process_time()
+    found = pairs(line)
+    assert time.process_time() - began < 1.0  # minutes where each place of the line is a beginning
+    assert [key for key, _ in found] == ["NX", "NY"] and found[0][1] == "5"
 
 
 @pytest.mark.parametrize(

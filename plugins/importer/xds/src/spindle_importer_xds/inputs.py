@@ -14,7 +14,8 @@ from .segments import Segment, segments_in
 
 __all__ = ["XdsInp", "read_inp"]
 
-KEYWORD = re.compile(r"([A-Z_0-9'.\-]+(?:/[A-Z_]+)*)\s*=")
+# Looked for at beginnings of words, and each word once: damage may be one word of a megabyte.
+KEYWORD = re.compile(r"(?<![A-Z_0-9'.\-/])([A-Z_0-9'.\-]++(?:/[A-Z_]++)*+)\s*+=")
 
 
 @dataclass(slots=True)
@@ -54,12 +55,15 @@ def keywords(text: str) -> list[tuple[str, str]]:
     """Keyword and value, in the order of the file; several may be in one line, ``!`` begins a comment."""
     found = []
     for line in text.splitlines():
-        plain = line.partition("!")[0]
-        matches = list(KEYWORD.finditer(plain))
-        for i, match in enumerate(matches):
-            end = matches[i + 1].start() if i + 1 < len(matches) else len(plain)
-            found.append((match.group(1), plain[match.end() : end].strip()))
+        found += pairs(line.partition("!")[0])
     return found
+
+
+def pairs(line: str) -> list[tuple[str, str]]:
+    """Keyword and value of each ``KEYWORD= value`` of a line, in time that grows with its length."""
+    matches = list(KEYWORD.finditer(line))
+    ends = [match.start() for match in matches[1:]] + [len(line)]
+    return [(match.group(1), line[match.end() : ends[i]].strip()) for i, match in enumerate(matches)]
 
 
 def read_inp(path: Path) -> XdsInp:

@@ -11,7 +11,7 @@ import numpy as np
 from spindle.errors import FileFormatError
 
 from .frames import XdsGeometry
-from .inputs import keywords
+from .inputs import keywords, pairs
 from .segments import Segment, segments_in, segments_of_rows, several
 
 __all__ = ["HklFile", "kind_of", "read_hkl", "read_spots", "read_xparm"]
@@ -125,7 +125,6 @@ class HklFile:
     holds: str
 
 
-HEADER = re.compile(r"([A-Z][A-Z0-9_'.\-]*)\s*=\s*([^=]*?)(?=\s+[A-Z][A-Z0-9_'.\-]*\s*=|$)")
 INTEGRATE_ITEMS = (
     "H", "K", "L", "IOBS", "SIGMA", "XCAL", "YCAL", "ZCAL", "RLP", "PEAK", "CORR", "MAXC", "XOBS", "YOBS", "ZOBS",
     "ALF0", "BET0", "ALF1", "BET1", "PSI", "ISEG",
@@ -146,8 +145,7 @@ def read_hkl(path: Path) -> HklFile:
         raise _fault(path, "the line !END_OF_DATA is missing")
     words: dict[str, str] = {}
     for line in head.splitlines():
-        for key, value in HEADER.findall(line[1:]):
-            words[key] = value.strip()
+        words |= dict(pairs(line[1:]))
     if words.get("MERGE", "FALSE").split()[0] == "TRUE":
         raise FileFormatError(f"{path}: merged reflections; give the file that CORRECT wrote with MERGE=FALSE")
     try:
