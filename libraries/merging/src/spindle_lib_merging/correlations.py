@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from .merge import Merged
 
@@ -24,6 +23,8 @@ def critical_correlation(n: int, level: float = SIGNIFICANCE_LEVEL) -> float:
     """The correlation of n pairs of pure noise that is exceeded with probability `level` (Student's t, one-sided)."""
     if n <= 2:
         return float("nan")
+    from scipy import special  # slow to import, and not needed by most that import this module
+
     t = float(special.stdtrit(n - 2, 1 - level))
     return float(t / np.sqrt(n - 2 + t * t))
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, fields
 import gemmi
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from spindle.symmetry import (
     SpaceGroupLike,
@@ -277,6 +276,8 @@ def _anomalous_signal(plus: np.ndarray, minus: np.ndarray, sigma: np.ndarray) ->
         return float("nan"), float("nan"), float("nan")
     difference = plus - minus
     observed = np.sort(difference / sigma)
+    from scipy import special
+
     expected = special.ndtri((np.arange(len(observed)) + 0.5) / len(observed))
     central = np.abs(expected) <= PROBABILITY_PLOT_RANGE
     slope = float("nan")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 __all__ = ["varying_sigmas"]
 
@@ -34,6 +33,8 @@ def varying_sigmas(
     sigma_b, sigma_m : (n_images,) float64
         In the unit of the estimates.
     """
+    from scipy.ndimage import gaussian_filter1d
+
     first, last = array_range
     order = np.argsort(z, kind="stable")
     n_blocks = int(np.clip(len(z) // SPOTS_PER_BLOCK, 1, last - first))

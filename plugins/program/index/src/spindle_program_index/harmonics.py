@@ -7,7 +7,6 @@ spots have a supercell, and are told from satellites of a superstructure by bein
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from spindle.symmetry import niggli_reduce
 
@@ -62,9 +61,15 @@ def is_harmonic(
     if is_told:
         ratio = left(np.log(pairs[:, 0] / pairs[:, 1]))
         return bool(np.sqrt(ratio @ ratio / (n - 2)) < LIKE_RATIOS)
-    one, other = left(rankdata(pairs[:, 0])), left(rankdata(pairs[:, 1]))
+    one, other = left(ranks(pairs[:, 0])), left(ranks(pairs[:, 1]))
     correlation = float(one @ other / np.sqrt(max((one @ one) * (other @ other), 1e-30)))
     return bool(correlation > LEAST_CORRELATION and np.arctanh(min(correlation, 0.9999)) * np.sqrt(n - 4) > SIGNIFICANT)
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Places of values (n,) in their order, from 1; equal ones have the mean of theirs. float64."""
+    _, group, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - (count - 1) / 2)[group])
 
 
 def _means(hkl: np.ndarray, values: np.ndarray) -> dict[tuple[int, ...], float]:

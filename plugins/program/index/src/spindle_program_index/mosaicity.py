@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 #: Fewer spots tell no mosaicity.
 FEWEST_SPOTS = 5
@@ -113,6 +112,8 @@ def fit_mosaicity(d: np.ndarray, delta_psi: np.ndarray, volume: float) -> Mosaic
         )
 
     start = np.array([np.log(2 / domain), np.log(spread)])
+    from scipy.optimize import minimize
+
     best = minimize(
         negative_likelihood, start, method="Nelder-Mead",
         options={"xatol": 1e-5, "fatol": 1e-7, "maxiter": 500, "initial_simplex": start + np.array([[0, 0], [0.3, 0], [0, 0.3]])},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from .spot_frames import SpotFrames
 
@@ -35,6 +34,8 @@ def turned_copies(frames: SpotFrames, A: np.ndarray) -> list[np.ndarray]:
     A small rotation vector w moves a point r by w x r, so that two spots with their shifts from the nearest points give w by least
     squares: w = M^-1 sum r_i x s_i, M = sum |r_i|^2 - r_i r_i^T. Spots whose nearest point is another one give rotations that nobody shares.
     """
+    from scipy.spatial.transform import Rotation
+
     order = np.argsort(np.linalg.norm(frames.rlp, axis=1))[:N_SPOTS]
     r = frames.rlp[order]
     if len(r) < 2:
@@ -68,6 +69,8 @@ def turned_copies(frames: SpotFrames, A: np.ndarray) -> list[np.ndarray]:
 
 def _fitted(r: np.ndarray, A: np.ndarray) -> np.ndarray:
     """The lattice turned a little to fit the spots that agree."""
+    from scipy.spatial.transform import Rotation
+
     for _ in range(3):
         h = r @ np.linalg.inv(A).T
         good = np.abs(h - np.rint(h)).max(axis=1) < NEAR
