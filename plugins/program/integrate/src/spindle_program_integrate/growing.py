@@ -23,17 +23,21 @@ class Growing:
         self._n = self._room = 0
         self._own = False
 
-    def add(self, block: ReflectionTable) -> None:
-        """Append rows."""
+    def add(self, block: ReflectionTable, rows: np.ndarray) -> None:
+        """Append some rows (k,) int64, ascending, of a block, which may lose its columns."""
         if not self._columns:
-            self._columns = {name: block[name] for name in block}
-            self._n = self._room = len(block)
+            every = len(rows) == len(block)
+            for name in list(block):
+                values = block[name]
+                del block[name]
+                self._columns[name] = values if every else values[rows]
+            self._n = self._room = len(rows)
             return
-        start, self._n = self._n, self._n + len(block)
+        start, self._n = self._n, self._n + len(rows)
         if self._n > self._room or not self._own:
             self._make_room(start)
         for name, values in self._columns.items():
-            values[start : self._n] = block[name]
+            np.take(block[name], rows, axis=0, out=values[start : self._n], mode="clip")
 
     def table(self) -> ReflectionTable:
         """All rows; nothing can be added any more."""

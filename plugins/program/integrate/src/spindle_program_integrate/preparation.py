@@ -201,11 +201,9 @@ def with_columns(
             recorded |= ~turned[table["id"]]
             table, of_batch = only_rows(table, recorded), of_batch[recorded]
         table = with_geometry(table, experiments, profile, params.integration, run)
-        if drop:
-            recorded = (table["partiality"] >= LEAST_RECORDED) | ~turned[table["id"]]
-            table, of_batch = only_rows(table, recorded), of_batch[recorded]
         table["brightness"] = of_batch
-        growing.add(table)
+        keep = (table["partiality"] >= LEAST_RECORDED) | ~turned[table["id"]] if drop else np.ones(len(table), bool)
+        growing.add(table, np.flatnonzero(keep))
     predictions.forget()
     table = growing.table()
     brightness = table["brightness"]

@@ -93,25 +93,25 @@ def scale_once(
     """
     odd: list[ImageRange] = []
     first: list[ImageScales] | None = None
-    for look in range(LOOKS):
+    look = 0
+    while True:
+        look += 1
         scaled = _scale(experiments, table, params, context, [*exclusions, *odd], free_offset, target)
         place = table.peek("xyzcal.px")[scaled.scaler.obs.rows, 2]
         scales = image_scales(scaled.scaler, experiments, place, params.image_outliers.max_deviation)
         first = first or scales
         said = sentence(scales)
-        if not said:
-            break
-        if not params.image_outliers.reject:
+        reject = params.image_outliers.reject
+        if said and not reject:
             context.log.warning("Images are off their neighbours: %s. image_outliers.reject=True leaves them out", said)
-            break
-        if look + 1 == LOOKS:
-            break
+        if not said or not reject or look == LOOKS:
+            return Scaled(scaled.experiments, scaled.table, scaled.scaler, first or [], odd)
         context.log.warning(
             "Images are off their neighbours, as where the beam was lost, and are left out: %s. image_outliers.reject=False keeps "
             "them, image_outliers.max_deviation= sets the limit", said,
         )  # fmt: skip
         odd += [r for s in scales for r in s.ranges()]
-    return Scaled(scaled.experiments, scaled.table, scaled.scaler, first or [], odd)
+        del scaled, place, scales  # observations and models are in memory once
 
 
 def _scale(
