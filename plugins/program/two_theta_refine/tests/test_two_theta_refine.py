@@ -8,7 +8,9 @@ from dataclasses import replace
 import gemmi
 import numpy as np
 import pytest
+from spindle_program_two_theta_refine.fit import calculated_two_theta, fit_metric
 from spindle_program_two_theta_refine.outputs import with_esd
+from spindle_program_two_theta_refine.spread import mean_of_crystals
 
 import spindle
 from spindle.errors import UserError
@@ -18,7 +20,7 @@ from spindle.prediction import add_observed_geometry
 from spindle.table import Flag, ReflectionTable
 from spindle.testing import PluginContract
 from spindle.testing.refinement_problems import rotation_experiment, spots_of, with_noise
-from spindle_lib_refinement.metric import cell_and_slope, metric_elements
+from spindle_lib_refinement.metric import cell_and_slope, index_products, metric_constraints, metric_elements
 
 U = rotation_matrix(np.array([0.6, 0.0, 0.8]), 0.7)
 
@@ -260,3 +262,20 @@ def test_mean_cells_lie_within_their_errors(spread):
         )
     # of errors that six crystals tell: Student's t of five degrees of freedom, whose rms is 1.29; one cell for all reflections has 9
     assert 0.5 < np.sqrt(np.mean(np.square(off))) < 2.2
+
+
+def test_the_spread_of_hundreds_of_crystals_is_found():
+    rng, m, each = np.random.default_rng(5), 400, 15
+    crystal = Crystal.from_cell((36.0, 36.0, 50.0, 90, 90, 120), np.eye(3), "P 3")
+    constraints, _ = metric_constraints(crystal.hall)
+    start = np.linalg.lstsq(constraints, metric_elements(crystal.A), rcond=None)[0]
+    hkl, owner = rng.integers(1, 9, (m * each, 3)), np.repeat(np.arange(m), each)
+    wavelength, size = np.ones(len(hkl)), 1.0 + 1e-3 * rng.normal(size=m)
+    products = index_products(hkl) * (size[owner] ** 2)[:, None]
+    angle = calculated_two_theta(products, constraints @ start, wavelength) + 2e-4 * rng.normal(size=len(hkl))
+    fit = fit_metric(hkl, angle, wavelength, constraints, start)
+    mean, spread = mean_of_crystals(fit, hkl, wavelength, constraints, owner)
+    assert spread.n_crystals == m
+    # metrics are squares: they differ by twice as much
+    np.testing.assert_allclose(np.sqrt(np.diag(spread.covariance)) / start, 2e-3, rtol=0.12)
+    assert np.abs((mean.values - start) / np.sqrt(np.diag(mean.covariance))).max() < 3.5

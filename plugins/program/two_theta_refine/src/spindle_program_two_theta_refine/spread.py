@@ -69,6 +69,7 @@ def mean_of_crystals(
         return fit, None
     unit = np.sqrt(np.maximum(np.abs(constraints @ fit.values).max(), 1e-300))
     slopes = two_theta_slopes(hkl, wavelength, constraints, fit.values) * unit**2  # elements near 1
+    of_all = float(np.mean(fit.residuals**2))
     normal, right = np.empty((m, k, k)), np.empty((m, k))
     order = np.argsort(index, kind="stable")
     for i, rows in enumerate(np.split(order, np.cumsum(np.bincount(index, minlength=m))[:-1])):
@@ -77,7 +78,7 @@ def mean_of_crystals(
         left = off - J @ own[0]
         free = len(rows) - int(own[2])
         # of crystals with hardly a reflection the scatter is that of all
-        variance = (left @ left + fit.residuals @ fit.residuals / len(off)) / (max(free, 0) + 1)
+        variance = (left @ left + of_all) / (max(free, 0) + 1)
         normal[i], right[i] = J.T @ J / variance, J.T @ off / variance
     shift, covariance, spread = _random_effects(normal, right)
     values = fit.values + shift * unit**2
