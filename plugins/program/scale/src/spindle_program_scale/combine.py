@@ -13,6 +13,7 @@ from spindle_lib_merging import Groups, Merged, correlation, half_means, merge_g
 
 from .data import Observations
 from .params import ScaleParams
+from .pieces import slices_of
 from .sums import Map
 
 if TYPE_CHECKING:
@@ -76,10 +77,11 @@ def quality(obs: Observations, value: np.ndarray, variance: np.ndarray, use: np.
     good = use & (value > MIN_RATIO * np.sqrt(variance))
     groups = several_of(obs.groups, good)
     rows = groups.order
-    scaled, scaled_variance = value / obs.g, variance / obs.g**2
+    g = obs.g[rows]
+    scaled, scaled_variance = value[rows] / g, variance[rows] / g**2
     local = replace(groups, order=np.arange(len(rows)), positive=groups.positive[rows])
-    merged = merge_groups(local, scaled[rows], scaled_variance[rows])
-    first, second = half_means(local, scaled[rows], scaled_variance[rows])
+    merged = merge_groups(local, scaled, scaled_variance)
+    first, second = half_means(local, scaled, scaled_variance)
     both = np.isfinite(first)
     return correlation(first[both], second[both]), _r_meas(merged)
 
@@ -141,8 +143,13 @@ def choose(
     best, most = values[0], 0.0
 
     def judge(middle: float) -> tuple[float, float, float, float]:
-        value, variance = mixture(obs, middle)
-        return (*quality(obs, value, np.maximum(variance, 1e-30), use), *scatter.compare(value))
+        value, variance = np.empty(len(obs)), np.empty(len(obs))
+        for some in slices_of(len(obs)):
+            value[some], variance[some] = mixture(obs, middle, some)
+        np.maximum(variance, 1e-30, out=variance)
+        found = quality(obs, value, variance, use)
+        del variance
+        return (*found, *scatter.compare(value))
 
     judged = [judge(values[0]), *run(judge, values[1:])]  # all others are compared with the first
     for middle, (cc, r_meas, change, uncertainty) in zip(values, judged, strict=True):
