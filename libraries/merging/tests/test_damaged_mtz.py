@@ -8,7 +8,7 @@ import pytest
 
 from spindle.errors import UserError
 from spindle_lib_merging.intensity_files import read_intensities
-from spindle_lib_merging.unmerged import _read_mtz
+from spindle_lib_merging.unmerged import _read_mtz, read_mtz
 
 READERS = [lambda p: read_intensities(p, "reference"), lambda p: _read_mtz(p, None, "labels")]
 
@@ -24,6 +24,22 @@ def written(folder, h, isym):
     path = folder / "unmerged.mtz"
     mtz.write_to_file(str(path))
     return path
+
+
+@pytest.mark.parametrize("read", [*READERS, read_mtz])
+@pytest.mark.parametrize("words", [2**31 - 1, 500_000_000, 0, -5, -1])
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_a_header_beyond_the_end_is_a_message_before_memory_is_taken(tmp_path, read, words, order):
+    """Of 500,000,000 words gemmi takes 1.9 GB for a file of some hundred bytes."""
+    path = written(tmp_path, 1, 1)
+    content = bytearray(path.read_bytes())
+    content[4:8] = words.to_bytes(4, order, signed=True)
+    if words == -1:
+        content[12:20] = (10**9).to_bytes(8, order)
+    content[8:10] = b"\x11\x11" if order == "big" else b"\x44\x41"
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match=r"unmerged\.mtz: its header is said to begin at byte"):
+        read(path)
 
 
 @pytest.mark.parametrize("read", READERS)

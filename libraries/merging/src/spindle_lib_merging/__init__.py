@@ -28,7 +28,7 @@ from .statistics import (
 )
 from .tables import shell_table, summary_table
 from .truncation import Amplitudes, believed_means, expected_intensity, french_wilson
-from .unmerged import Unmerged, mtz_indices, open_mtz, read_unmerged, to_measured_indices, whole_indices
+from .unmerged import Unmerged, mtz_indices, open_mtz, read_mtz, read_unmerged, to_measured_indices, whole_indices
 from .wilson import WilsonPlot, wilson_plot
 
 __all__ = [
@@ -78,6 +78,7 @@ __all__ = [
     "prepare_intensities",
     "problems_of",
     "read_intensities",
+    "read_mtz",
     "read_unmerged",
     "refuse_without_reference",
     "resolution_curve",

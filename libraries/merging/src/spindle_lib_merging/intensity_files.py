@@ -11,7 +11,7 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.files import refuse_holes
 
-from .unmerged import mtz_indices, to_measured_indices
+from .unmerged import mtz_indices, read_mtz, to_measured_indices
 
 __all__ = ["FileIntensities", "read_intensities"]
 
@@ -70,7 +70,7 @@ def read_intensities(path: Path, parameter: str) -> FileIntensities:
                 )
             mtz = gemmi.CifToMtz().convert_block_to_mtz(block)
         else:
-            mtz = gemmi.read_mtz_file(str(path))
+            mtz = read_mtz(path)
     except (OSError, RuntimeError, ValueError) as error:
         what = "an mmCIF file of reflections" if path.suffix.lower() in _CIF else "an MTZ file"
         raise UserError(f"{name}: it cannot be read as {what}: {error}") from error

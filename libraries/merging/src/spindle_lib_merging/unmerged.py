@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gemmi
 import numpy as np
@@ -16,7 +16,7 @@ from spindle.files import refuse_holes
 
 from .intensities import prepare_intensities
 
-__all__ = ["Unmerged", "mtz_indices", "open_mtz", "read_unmerged", "to_measured_indices", "whole_indices"]
+__all__ = ["Unmerged", "mtz_indices", "open_mtz", "read_mtz", "read_unmerged", "to_measured_indices", "whole_indices"]
 
 #: Half of what `pack_indices` holds.
 LARGEST_INDEX = 500_000
@@ -206,6 +206,30 @@ def whole_indices(values: np.ndarray, name: str) -> np.ndarray:
     return values.astype(np.int32)
 
 
+def read_mtz(path: Path) -> gemmi.Mtz:
+    """`gemmi.read_mtz_file` of a file that is as long as it says; otherwise gemmi takes memory for what is not there.
+
+    Raises
+    ------
+    FileFormatError
+        If its header would begin after its end.
+    OSError, RuntimeError, ValueError
+        As gemmi raises them.
+    """
+    with open(path, "rb") as file:
+        start = file.read(20)
+        size = file.seek(0, 2)
+    order: Literal["little", "big"] = "big" if start[9:10] and start[9] & 0xF0 == 0x10 else "little"
+    words = int.from_bytes(start[4:8], order, signed=True)
+    if words == -1:  # of large files
+        words = int.from_bytes(start[12:20], order, signed=True)
+    if start[:4] == b"MTZ " and not 0 < words <= size // 4:
+        raise FileFormatError(
+            f"{path}: its header is said to begin at byte {4 * (words - 1)}, the file has {size}; it is cut short or damaged, copy it again"
+        )
+    return gemmi.read_mtz_file(str(path))
+
+
 def open_mtz(path: Path) -> gemmi.Mtz:
     """Read an MTZ file.
 
@@ -218,6 +242,6 @@ def open_mtz(path: Path) -> gemmi.Mtz:
         raise FileFormatError(f"{path}: no such file; give an MTZ file")
     refuse_holes(path)
     try:
-        return gemmi.read_mtz_file(str(path))
+        return read_mtz(path)
     except (RuntimeError, ValueError) as error:
         raise FileFormatError(f"{path}: not an MTZ file that gemmi reads: {error}") from error

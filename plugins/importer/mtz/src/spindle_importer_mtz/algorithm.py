@@ -24,7 +24,7 @@ from spindle_lib_exchange import (
     fit_panel,
     merged_rows,
 )
-from spindle_lib_merging import mtz_indices, to_measured_indices
+from spindle_lib_merging import mtz_indices, read_mtz, to_measured_indices
 
 from .sweeps import Sweep, sweeps_of
 
@@ -109,10 +109,8 @@ class MtzImporter(Algorithm):
 
 
 def _read(path: Path) -> gemmi.Mtz:
-    import gemmi
-
     try:
-        mtz = gemmi.read_mtz_file(str(path))
+        mtz = read_mtz(path)
     except (RuntimeError, ValueError, OSError) as error:
         raise FileFormatError(f"{path}: {error}; the file is damaged or not complete") from error
     if mtz.spacegroup is None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from spindle.errors import FileFormatError, ModelError, ParameterError
 from spindle.files import refuse_holes
-from spindle_lib_merging import FreeFlags, mtz_indices
+from spindle_lib_merging import FreeFlags, mtz_indices, read_mtz, whole_indices
 
 __all__ = ["read_flags"]
 
@@ -173,7 +173,7 @@ def _in_order(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _of_mtz(path: Path) -> FlagColumns:
-    mtz = gemmi.read_mtz_file(str(path))
+    mtz = read_mtz(path)
     columns = {c.label: np.array(c, dtype=np.float64) for c in mtz.columns if c.type == "I" or _plain(c.label) in NAMES}
     return FlagColumns(mtz_indices(mtz, str(path)), mtz.spacegroup, _in_order(columns), mtz.column_labels())
 
@@ -187,4 +187,5 @@ def _of_cif(path: Path) -> FlagColumns:
     if "status" in labels:
         words = [gemmi.cif.as_string(v) for v in block.block.find_values("_refln.status")]
         columns["status"] = np.array([{"o": 1.0, "f": 0.0}.get(w, np.nan) for w in words])
-    return FlagColumns(block.make_miller_array(), block.spacegroup, _in_order(columns), labels)
+    hkl = whole_indices(np.asarray(block.make_miller_array(), dtype=np.float64), str(path))
+    return FlagColumns(hkl, block.spacegroup, _in_order(columns), labels)

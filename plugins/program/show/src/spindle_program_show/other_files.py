@@ -72,7 +72,9 @@ def _cell_text(cell: gemmi.UnitCell) -> str:
 
 
 def _mtz(path: Path) -> tuple[str, list[Table]]:
-    mtz = gemmi.read_mtz_file(str(path))
+    from spindle_lib_merging import read_mtz  # which most questions do without
+
+    mtz = read_mtz(path)
     group = mtz.spacegroup
     merged = "unmerged, " + f"{len(mtz.batches)} batches" if mtz.batches else "merged"
     lines = [

@@ -11,7 +11,7 @@ import numpy as np
 from spindle.errors import FileFormatError, ParameterError, UserError
 from spindle.files import refuse_holes
 from spindle.symmetry import ChangeOfBasis, asu_indices, epsilon_factors, is_centric, is_systematically_absent
-from spindle_lib_merging import mtz_indices, whole_indices, wilson_plot
+from spindle_lib_merging import mtz_indices, read_mtz, whole_indices, wilson_plot
 
 __all__ = ["Structure", "random_structure", "structure_from_coordinates", "structure_from_intensities", "twinned"]
 
@@ -196,7 +196,7 @@ def structure_from_intensities(
     refuse_holes(path)
     if path.suffix.lower() == ".mtz":
         try:
-            mtz = gemmi.read_mtz_file(str(path))
+            mtz = read_mtz(path)
         except (RuntimeError, ValueError) as error:
             raise FileFormatError(f"structure.intensities={path}: gemmi cannot read it: {error}") from error
         columns = mtz.columns_with_type("J") or mtz.columns_with_type("F")
