@@ -41,6 +41,46 @@ def _spans(flags, other, gap, size, margin, width, spans):
 
 
 @njit(nogil=True, cache=True)
+def _sum_near(image, mask, i, half, low, high, exact, summed_row, sums_x, sums_y, sums_m):
+    """Sums of columns ``low`` to ``high`` over the rows around row i, from those around the row before where they are exact."""
+    height = image.shape[0]
+    zero = sums_y.dtype.type(0)
+    enters = i + half
+    leaves = i - half - 1
+    # For rows outside the image others stand in, of which no pixel counts.
+    has_entering = np.uint8(enters < height)
+    has_leaving = np.uint8(leaves >= 0)
+    row_in = image[min(enters, height - 1)]
+    mask_in = mask[min(enters, height - 1)]
+    row_out = image[max(leaves, 0)]
+    mask_out = mask[max(leaves, 0)]
+    for k in range(low, high):
+        c = np.uint64(k)
+        if exact and summed_row[c] == i - 1:
+            good = has_entering & (mask_in[c] != 0) & (row_in[c] < CEILING)
+            value = zero + row_in[c] if good else zero
+            was_good = has_leaving & (mask_out[c] != 0) & (row_out[c] < CEILING)
+            old = zero + row_out[c] if was_good else zero
+            sums_x[c] += value - old
+            sums_y[c] += value * value - old * old
+            sums_m[c] += np.int32(good) - np.int32(was_good)
+        else:
+            x = zero
+            y = zero
+            m = 0
+            for row in range(max(0, i - half), min(height, enters + 1)):
+                if mask[np.uint64(row), c] != 0 and image[np.uint64(row), c] < CEILING:
+                    value = zero + image[np.uint64(row), c]
+                    x += value
+                    y += value * value
+                    m += 1
+            sums_x[c] = x
+            sums_y[c] = y
+            sums_m[c] = m
+        summed_row[c] = i
+
+
+@njit(nogil=True, cache=True)
 def mark_cores(
     image,
     mask,
@@ -103,72 +143,50 @@ def mark_cores(
             if (offset == 0 and b == 0) or offset == reach or offset == reach + 1:
                 other = min(b + 1, blocks.shape[0] - 1) if offset > reach else b
                 n_near = _spans(blocks[b], blocks[other], 2 * kernel_x, size, reach, width, near)
-            enters = i + kernel_y
-            leaves = i - kernel_y - 1
             for s in range(n_near):
                 start = near[s, 0]
                 stop = near[s, 1]
-                for c in range(max(0, start - kernel_x), min(width, stop + kernel_x)):
-                    if exact and summed_row[c] == i - 1:
-                        if enters < height and mask[enters, c] != 0 and image[enters, c] < CEILING:
-                            value = zero + image[enters, c]
-                            sums_x[c] += value
-                            sums_y[c] += value * value
-                            sums_m[c] += 1
-                        if leaves >= 0 and mask[leaves, c] != 0 and image[leaves, c] < CEILING:
-                            value = zero + image[leaves, c]
-                            sums_x[c] -= value
-                            sums_y[c] -= value * value
-                            sums_m[c] -= 1
-                    elif summed_row[c] != i:
-                        x = zero
-                        y = zero
-                        m = 0
-                        for row in range(max(0, i - kernel_y), min(height, enters + 1)):
-                            if mask[row, c] != 0 and image[row, c] < CEILING:
-                                value = zero + image[row, c]
-                                x += value
-                                y += value * value
-                                m += 1
-                        sums_x[c] = x
-                        sums_y[c] = y
-                        sums_m[c] = m
-                    summed_row[c] = i
+                _sum_near(
+                    image, mask, i, kernel_y, max(0, start - kernel_x), min(width, stop + kernel_x), exact, summed_row,
+                    sums_x, sums_y, sums_m,
+                )  # fmt: skip
                 # `run` counts the pixels that have passed in a row; outside the image they count as passed.
                 run = reach if start == 0 else 0
                 x = zero
                 y = zero
                 m = 0
-                for j in range(start, stop + (reach if stop == width else 0)):
-                    if j < width:
-                        low = j - kernel_x
-                        high = j + kernel_x
-                        if exact and j > start:
-                            if high < width:
-                                x += sums_x[high]
-                                y += sums_y[high]
-                                m += sums_m[high]
-                            if low > 0:
-                                x -= sums_x[low - 1]
-                                y -= sums_y[low - 1]
-                                m -= sums_m[low - 1]
-                        else:
-                            x = zero
-                            y = zero
-                            m = 0
-                            for c in range(max(0, low), min(width, high + 1)):
-                                x += sums_x[c]
-                                y += sums_y[c]
-                                m += sums_m[c]
-                        fx = np.float64(x)
-                        g = gain[i * gain_step, j * gain_step]
-                        wild = (x >= 0) & (np.float64(m) * np.float64(y) - fx * fx > g * fx * limits[m])
-                        masked = mask[i, j] == 0
-                        run = (run + 1) * np.int64((wild & (not masked)) | (masked & (not legacy_erosion)))
+                row_mask = mask[i]
+                row_gain = gain[i * gain_step]
+                for j in range(start, stop):
+                    low = j - kernel_x
+                    high = j + kernel_x
+                    if exact and j > start:
+                        if high < width:
+                            x += sums_x[np.uint64(high)]
+                            y += sums_y[np.uint64(high)]
+                            m += sums_m[np.uint64(high)]
+                        if low > 0:
+                            x -= sums_x[np.uint64(low - 1)]
+                            y -= sums_y[np.uint64(low - 1)]
+                            m -= sums_m[np.uint64(low - 1)]
                     else:
-                        run += 1 if run > 0 or reach == 0 else 0
+                        x = zero
+                        y = zero
+                        m = 0
+                        for c in range(max(0, low), min(width, high + 1)):
+                            x += sums_x[c]
+                            y += sums_y[c]
+                            m += sums_m[c]
+                    fx = np.float64(x)
+                    g = row_gain[np.uint64(j * gain_step)]
+                    wild = (x >= 0) & (np.float64(m) * np.float64(y) - fx * fx > g * fx * limits[np.uint64(m)])
+                    masked = row_mask[np.uint64(j)] == 0
+                    run = (run + 1) * np.int64((wild & (not masked)) | (masked & (not legacy_erosion)))
                     if j - reach >= start:
-                        tested[j - reach] = run >= size
+                        tested[np.uint64(j - reach)] = run >= size
+                if stop == width:
+                    for j in range(max(width, start + reach), width + reach):
+                        tested[j - reach] = run > 0 and run + j + 1 - width >= size
         r = i - reach
         if r >= 0:
             if r % size == 0:
@@ -223,36 +241,43 @@ def mark_strong(
         m = 0
         window_low = 0
         window_high = 0
+        own_row = image[min(r, height - 1)]
+        own_core = out[min(r, height - 1)]
+        row_in = image[min(enters, height - 1)]
+        mask_in = mask[min(enters, height - 1)]
+        core_in = out[min(enters, height - 1)]
+        row_out = image[max(leaves, 0)]
+        mask_out = mask[max(leaves, 0)]
+        core_out = out[max(leaves, 0)]
         for s in range(n_own):
-            for j in range(own[s, 0], own[s, 1]):
-                if out[r, j] == 0 or image[r, j] <= global_threshold:
+            for at in range(own[s, 0], own[s, 1]):
+                j = np.uint64(at)
+                if own_core[j] == 0 or own_row[j] <= global_threshold:
                     continue
-                low = max(0, j - half_x)
-                high = min(width, j + half_x + 1)
+                low = max(0, at - half_x)
+                high = min(width, at + half_x + 1)
                 if not exact or low >= window_high:
                     x = zero
                     m = 0
                     window_low = low
                     window_high = low
                 for c in range(window_low, low):
-                    x -= sums_x[c]
-                    m -= sums_m[c]
-                for c in range(window_high, high):
+                    x -= sums_x[np.uint64(c)]
+                    m -= sums_m[np.uint64(c)]
+                for k in range(window_high, high):
+                    c = np.uint64(k)
                     if exact and summed_row[c] == r - 1:
-                        if enters < height and (mask[enters, c] != 0) & (out[enters, c] == 0) & (
-                            image[enters, c] < CEILING
-                        ):
-                            sums_x[c] += image[enters, c]
+                        if enters < height and (mask_in[c] != 0) & (core_in[c] == 0) & (row_in[c] < CEILING):
+                            sums_x[c] += row_in[c]
                             sums_m[c] += 1
-                        if leaves >= 0 and (mask[leaves, c] != 0) & (out[leaves, c] == 0) & (
-                            image[leaves, c] < CEILING
-                        ):
-                            sums_x[c] -= image[leaves, c]
+                        if leaves >= 0 and (mask_out[c] != 0) & (core_out[c] == 0) & (row_out[c] < CEILING):
+                            sums_x[c] -= row_out[c]
                             sums_m[c] -= 1
                     elif summed_row[c] != r:
                         column_x = zero
                         column_m = 0
-                        for row in range(max(0, r - half_y), min(height, enters + 1)):
+                        for near in range(max(0, r - half_y), min(height, enters + 1)):
+                            row = np.uint64(near)
                             good = (mask[row, c] != 0) & (out[row, c] == 0) & (image[row, c] < CEILING)
                             column_x += image[row, c] if good else zero
                             column_m += np.int64(good)
@@ -265,10 +290,10 @@ def mark_strong(
                 window_high = high
                 if x >= 0:
                     mean = np.float64(x) / m if m >= 2 else 0.0
-                    g = gain[r * gain_step, j * gain_step]
-                    if image[r, j] >= mean + sigma_strong * np.sqrt(g * mean):
-                        out[r, j] = _CORE | _STRONG
+                    g = gain[r * gain_step, at * gain_step]
+                    if own_row[j] >= mean + sigma_strong * np.sqrt(g * mean):
+                        own_core[j] = _CORE | _STRONG
         # Rows that no window will see again.
         if leaves >= 0:
             for j in range(width):
-                out[leaves, j] &= _STRONG
+                core_out[j] &= _STRONG
