@@ -68,9 +68,12 @@ def _read_chunk(
     parameters: dict[str, Any] | None,
 ) -> list[list[Header] | tuple[str, str]]:
     out: list[list[Header] | tuple[str, str]] = []
+    formats: dict[tuple[str, str], str] = {}  # of the series of the files before
     for path, number_in_name in paths:
+        series = split_number(path).series
         try:
-            reader = open_image(path, name, options, parameters=parameters)
+            reader = open_image(path, name, options, parameters=parameters, likely=formats.get(series))
+            formats[series] = reader.format
             count = reader.n_images
             found = [Header(path, reader.format, i, count, _models(reader, i, reference)) for i in range(count)]
             if read_pixels:
