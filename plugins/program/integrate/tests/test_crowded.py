@@ -119,10 +119,10 @@ def test_boxes_nearby_are_those_that_share_pixels():
     n = 300
     low = np.column_stack([rng.integers(-30, 200, n), rng.integers(-10, 150, n), rng.integers(0, 40, n)])
     size = np.column_stack([rng.integers(4, 40, n), rng.integers(4, 12, n), rng.integers(1, 9, n)])
-    box = np.stack([low, low + size], axis=2).reshape(n, 6).astype(np.float64)
+    box = np.stack([low, low + size], axis=2).reshape(n, 6).astype(np.int32)
     panel = rng.integers(0, 2, n)
-    cells = spot_cells(box, panel)
-    queries, of_panel = box[:40] + np.array([-50.0, 60.0, -3.0, 4.0, 0.0, 2.0]), np.append(panel[:39], 7)
+    cells = spot_cells(box.astype(np.float64), panel)
+    queries, of_panel = box[:40] + np.array([-50, 60, -3, 4, 0, 2], np.int32), np.append(panel[:39], 7)
     pairs, near = boxes_near(queries, of_panel, np.arange(40), box, cells.members, cells.starts, cells.low, cells.size)
     for i in range(40):
         shares = (
@@ -132,3 +132,18 @@ def test_boxes_nearby_are_those_that_share_pixels():
         )
         shares[i] = False
         assert sorted(near[pairs[i] : pairs[i + 1]]) == np.flatnonzero(shares).tolist()
+
+
+def test_profiles_are_evaluated_once_and_those_of_spots_far_away_forgotten(monkeypatch):
+    """Room for the profiles of two thirds of the spots: what is found is the same, and some are evaluated again."""
+    boxes, estimate, around = crowd(7)
+    rows, fitter = np.arange(36), RoundSpots()
+    every, _ = among_neighbours(fitter, rows, rows, boxes, estimate, around)
+    assert sum(fitter.asked) == 36
+    monkeypatch.setattr("spindle_program_integrate.crowded.MOST_PIXELS", 24 * 29 * 29 * 4)
+    fitter, around = RoundSpots(), Surroundings(around.rows, around.bbox, around.geometry, around.expected)
+    for some in 2 * (rows[:1], rows[10:11], rows[25:26], rows[35:]):
+        found, variance = among_neighbours(fitter, some, rows, boxes, estimate, around)
+        assert found.mean[some] == pytest.approx(every.mean[some], rel=1e-6) and np.all(variance[some] > 0)
+    assert fitter.asked[:3] == [8, 12, 9] and 34 < sum(fitter.asked) < 68
+    assert len(around.profiles.values) <= 24 * 29 * 29 * 4

@@ -24,9 +24,9 @@ def boxes_near(queries, panel, own, box, members, starts, low, size):
 
     Parameters
     ----------
-    queries : (q, 6) float64; panel, own : (q,) int64
+    queries : (q, 6) int32; panel, own : (q,) int64
         Boxes, and the number of each among all; -1 for none.
-    box : (n, 6) float64
+    box : (n, 6) int32
         All boxes.
     members, starts, low, size
         Of `overlaps.spot_cells`.
@@ -69,7 +69,7 @@ def boxes_near(queries, panel, own, box, members, starts, low, size):
 
 
 @numba.njit(nogil=True, cache=True)
-def _shares_of_pixels(bbox, patch, their_starts, theirs, first, last, slot, n_pixels):
+def _shares_of_pixels(bbox, box, their_starts, theirs, first, last, slot, n_pixels):
     """Which neighbours have photons in which pixels of one spot, and what part.
 
     Returns
@@ -89,13 +89,14 @@ def _shares_of_pixels(bbox, patch, their_starts, theirs, first, last, slot, n_pi
                 begins[m + 1] += begins[m]
             who, part, filled = np.empty(begins[-1], np.int64), np.empty(begins[-1]), begins[:-1].copy()
         for j in range(first, last):
-            k = their_starts[j]
-            for z in range(patch[j, 4], patch[j, 5]):
-                for y in range(patch[j, 2], patch[j, 3]):
-                    row = ((z - bbox[4]) * ny + y - bbox[2]) * nx - bbox[0]
-                    for x in range(patch[j, 0], patch[j, 1]):
-                        m, p = slot[row + x], theirs[k]
-                        k += 1
+            own_nx, own_ny = np.int64(box[j, 1] - box[j, 0]), np.int64(box[j, 3] - box[j, 2])
+            x0, x1 = max(bbox[0], box[j, 0]), min(bbox[1], box[j, 1])
+            for z in range(max(bbox[4], box[j, 4]), min(bbox[5], box[j, 5])):
+                for y in range(max(bbox[2], box[j, 2]), min(bbox[3], box[j, 3])):
+                    here = ((z - bbox[4]) * ny + y - bbox[2]) * nx - bbox[0]
+                    there = their_starts[j] + ((z - box[j, 4]) * own_ny + y - box[j, 2]) * own_nx - box[j, 0]
+                    for x in range(x0, x1):
+                        m, p = slot[here + x], theirs[there + x]
                         if m < 0 or p < NOTHING:
                             continue
                         if turn == 0:
@@ -109,7 +110,7 @@ def _shares_of_pixels(bbox, patch, their_starts, theirs, first, last, slot, n_pi
 
 @numba.njit(nogil=True, cache=True)
 def crowded_backgrounds(
-    rows, bbox, starts, data, mask, background, pairs, patch, their_starts, theirs, expected, factor, mean_variance
+    rows, bbox, starts, data, mask, background, pairs, box, their_starts, theirs, expected, factor, mean_variance
 ):  # fmt: skip
     """Backgrounds of spots fitted to all pixels around their foregrounds, together with the spots that lie there.
 
@@ -125,10 +126,8 @@ def crowded_backgrounds(
         Shoeboxes; the background tells the shape, 1 where a spot has none.
     pairs : (m + 1,) int64
         The neighbours of each among k in all.
-    patch : (k, 6) int32
-        Boxes, in those of the spots, that hold all of what neighbours have there.
-    their_starts : (k + 1,) int64; theirs : (...) float32
-        Profiles of the neighbours in the patches.
+    box : (k, 6) int32; their_starts : (k,) int64; theirs : (...) float32
+        Boxes of the neighbours, where the profile of each begins, and the profiles.
     expected : (k,) float64, counts
         Mean intensities to be expected; negative where unknown.
     factor : (m,) float64, output
@@ -155,7 +154,7 @@ def crowded_backgrounds(
                 if background[begin + k] > 0.0:
                     s[slot[k]] = background[begin + k]
         first, last = pairs[i], pairs[i + 1]
-        begins, who, part, total = _shares_of_pixels(bbox[r], patch, their_starts, theirs, first, last, slot, n_pixels)
+        begins, who, part, total = _shares_of_pixels(bbox[r], box, their_starts, theirs, first, last, slot, n_pixels)
         number = np.zeros(last - first, np.int64)  # of the unknown of each neighbour; 0 is the background
         prior, weight = np.ones(last - first + 1), np.zeros(last - first + 1)
         n = 1
@@ -247,3 +246,18 @@ def rescale(rows, factor, starts, background):
         if factor[i] > 0.0:
             for k in range(starts[rows[i]], starts[rows[i] + 1]):
                 background[k] = factor[i] * (background[k] if background[k] > 0.0 else 1.0)
+
+
+@numba.njit(nogil=True, cache=True)
+def move_down(which, begins, sizes, values, starts):
+    """Move runs of values (p,) to its beginning, one behind the other.
+
+    Run i begins at ``begins[i]``, ascending, and has ``sizes[which[i]]`` values; ``starts[which[i]]`` is set. Returns where the last ends.
+    """
+    end = 0
+    for i in range(which.shape[0]):
+        starts[which[i]] = end
+        for k in range(sizes[which[i]]):
+            values[end + k] = values[begins[i] + k]
+        end += sizes[which[i]]
+    return end
