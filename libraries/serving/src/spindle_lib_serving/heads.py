@@ -35,7 +35,9 @@ class StrictConnection(h11.Connection):
 
 
 def _too_long_a_line() -> h11.RemoteProtocolError:
-    return h11.RemoteProtocolError(f"the request line asks for more than {MOST_TARGET} bytes", error_status_hint=414)
+    return h11.RemoteProtocolError(
+        f"the address is longer than {MOST_TARGET} bytes; send what it says by POST", error_status_hint=414
+    )
 
 
 def _check(request: h11.Request) -> None:
