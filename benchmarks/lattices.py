@@ -1,6 +1,7 @@
 """Are crystals of all 14 Bravais lattices indexed, and is the right lattice symmetry recommended? Beside DIALS.
 
-    python benchmarks/lattices.py [N] [--first 0] [--dials /usr/bin | none] [--only-dials] [--keep FOLDER] [--json FILE]
+    python benchmarks/lattices.py [N] [--first 0 | --numbers K ...] [--dials /usr/bin | none] [--only-dials] [--cpu-seconds S]
+                                  [--keep FOLDER] [--json FILE]
 
 Crystal number k has lattice k modulo 14. Each has a random cell with edges of 5 to 300 A and a space group of its lattice, a
 random orientation, and a sweep of 1 to 180 degrees (more where that gives fewer than 60 spots). Spots are computed, not
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -51,6 +53,7 @@ FEWEST_SPOTS, MOST_SPOTS = 60, 15_000
 PIXEL_MM, SIZE = 0.172, (2463, 2527)
 #: Cells with more symmetry than their lattice within this Le Page angle are not taken.
 LEAST_DISTORTION_DEG = 1.0
+#: CPU seconds that DIALS gets for each of its two programs.
 SECONDS = 900
 
 
@@ -220,21 +223,25 @@ def _rows(rows: list[list[Any]], *lattices: str) -> str:
     return ", ".join(told)
 
 
-def run_dials(case: Case, given: Experiment, spots: ReflectionTable, folder: Path, programs: Path) -> None:
-    """The same with DIALS."""
+def run_dials(
+    case: Case, given: Experiment, spots: ReflectionTable, folder: Path, programs: Path, seconds: int = SECONDS
+) -> None:
+    """The same with DIALS, whose programs may take so many CPU seconds each."""
     write_experiments(Experiments([replace(given, crystal=None)]), folder / "imported.expt")
     write_reflections(spots.without("true_index"), folder / "strong.refl")
     start = time.perf_counter()
-    if not _dials(programs / "dials.index", ["imported.expt", "strong.refl", "nproc=1"], folder, "indexed.expt"):
-        case.dials = "failed"
+    words = ["imported.expt", "strong.refl", "nproc=1"]
+    if why := _dials(programs / "dials.index", words, folder, "indexed.expt", seconds):
+        case.dials = why
     else:
         case.dials = judge_index(
             given, spots, read_experiments(folder / "indexed.expt"), read_reflections(folder / "indexed.refl")
         )
         if case.dials.startswith("right"):
             words = ["indexed.expt", "indexed.refl", "nproc=1"]
-            if not _dials(programs / "dials.refine_bravais_settings", words, folder, "bravais_summary.json"):
-                case.dials_symmetry = "failed"
+            program = programs / "dials.refine_bravais_settings"
+            if why := _dials(program, words, folder, "bravais_summary.json", seconds):
+                case.dials_symmetry = why
             else:
                 summary = json.loads((folder / "bravais_summary.json").read_text())
                 best = next((s["bravais"] for s in summary.values() if s["recommended"]), "none").replace("mI", "mC")
@@ -242,13 +249,15 @@ def run_dials(case: Case, given: Experiment, spots: ReflectionTable, folder: Pat
     case.dials_seconds = round(time.perf_counter() - start, 1)
 
 
-def _dials(program: Path, words: list[str], folder: Path, wanted: str) -> bool:
-    try:
-        subprocess.run([str(program), *words], cwd=folder, env=dials_environment(program.parent), capture_output=True,
-                       timeout=SECONDS, check=False)  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return False
-    return (folder / wanted).is_file()
+def _dials(program: Path, words: list[str], folder: Path, wanted: str, seconds: int) -> str:
+    """Run a program that should write a file: nothing when it did, or else why not."""
+    ended = subprocess.run(
+        [str(program), *words], cwd=folder, env=dials_environment(program.parent), capture_output=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds)),
+    )  # fmt: skip
+    if (folder / wanted).is_file():
+        return ""
+    return f"not ended in {seconds} CPU seconds" if ended.returncode < 0 else "failed"
 
 
 def summary_of(cases: list[Case], with_dials: bool) -> str:
@@ -273,15 +282,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("n", type=int, nargs="?", default=56)
     parser.add_argument("--first", type=int, default=0, help="number of the first crystal")
+    parser.add_argument("--numbers", type=int, nargs="+", help="these crystals instead")
     parser.add_argument("--dials", default=None, help="folder of the DIALS programs; none to leave DIALS out")
     parser.add_argument("--only-dials", action="store_true", help="leave Spindle out")
+    parser.add_argument("--cpu-seconds", type=int, default=SECONDS, help="for each program of DIALS")
     parser.add_argument("--keep", type=Path, help="folder that keeps the files of each crystal")
     parser.add_argument("--json", type=Path, help="file for all results")
     options = parser.parse_args()
     found = options.dials or (Path(p).parent if (p := shutil.which("dials.index")) else None)
     programs = None if str(found) == "none" or found is None else Path(found)
     cases = []
-    for number in range(options.first, options.first + options.n):
+    for number in options.numbers or range(options.first, options.first + options.n):
         with tempfile.TemporaryDirectory() as name:
             folder = options.keep / str(number) if options.keep else Path(name)
             folder.mkdir(parents=True, exist_ok=True)
@@ -289,7 +300,7 @@ def main() -> None:
             if not options.only_dials:
                 run_ours(case, given, spots)
             if programs is not None:
-                run_dials(case, given, spots, folder, programs)
+                run_dials(case, given, spots, folder, programs, options.cpu_seconds)
         cases.append(case)
         cell = " ".join(f"{v:.1f}" for v in case.cell)
         print(f"{number:4d} {case.lattice} {case.group:10} {cell:42} {case.degrees:6.1f} deg {case.n_spots:6d} spots "
