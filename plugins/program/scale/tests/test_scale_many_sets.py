@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from spindle_program_scale import layout, solver, sums
+from spindle_program_scale import layout, normal_matrices, solver, sums
 from spindle_program_scale.derivatives import Derivatives, FitData
 from spindle_program_scale.layout import Layout
 from spindle_program_scale.normal_matrices import Blocks
@@ -129,7 +129,9 @@ def test_blocks_and_product_are_those_of_the_matrix(monkeypatch):
         np.testing.assert_array_equal(product.total(x, pool.map), product.total(x, map))
 
 
-def test_blocks_are_inverted_multiplied_and_lessened():
+@pytest.mark.parametrize("at_once", [1, 256])
+def test_blocks_are_inverted_multiplied_and_lessened(monkeypatch, at_once):
+    monkeypatch.setattr(normal_matrices, "BLOCKS_AT_ONCE", at_once)
     rng = np.random.default_rng(3)
     edges = np.array([0, 2, 5, 5, 7])
     blocks = Blocks(edges)

@@ -10,7 +10,7 @@ with m sets on a reflection a share of about 1 / m of the variance.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,8 @@ from .matrix_kernels import mirror_lower, scale_lower
 MOST_WHOLE = 3000
 #: Larger matrices are inverted by LAPACK, smaller ones by a kernel that needs no threads.
 LARGE_MATRIX = 1500
+#: Blocks of a size that are inverted together: what that needs is several times their size.
+BLOCKS_AT_ONCE = 256
 #: Conjugate gradients end where the residual is smaller by this factor, or after so many steps.
 SMALLEST_RESIDUAL, MOST_STEPS = 1e-11, 2000
 
@@ -116,23 +118,21 @@ class Blocks(Inverse):
         """See `Inverse`; the neglected parts count as 0."""
         quadratic_forms_of_blocks(columns, slopes, self.of, self.edges, self.begin, self.values, out)
 
-    def _by_size(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Places in the values (m, s * s) and parameters (m, s) of all blocks of each size."""
+    def _by_size(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Places in the values (m, s * s) and parameters (m, s) of all blocks, some hundred of a size at a time."""
         sizes = np.diff(self.edges)
-        found = []
         for size in np.unique(sizes[sizes > 0]):
-            which = np.flatnonzero(sizes == size)
-            found.append(
-                (self.begin[which][:, None] + np.arange(size**2), self.edges[which][:, None] + np.arange(size))
-            )
-        return found
+            every = np.flatnonzero(sizes == size)
+            for i in range(0, len(every), BLOCKS_AT_ONCE):
+                which = every[i : i + BLOCKS_AT_ONCE]
+                yield self.begin[which][:, None] + np.arange(size**2), self.edges[which][:, None] + np.arange(size)
 
     def inverted(self) -> Blocks:
         """The inverse of each block, positive ones scaled to a unit diagonal first."""
-        values = np.zeros(len(self.values))
+        values, diagonal = np.zeros(len(self.values)), self.diagonal
         for places, rows in self._by_size():
             stack = self.values[places].reshape(len(places), rows.shape[1], rows.shape[1])
-            size = 1.0 / np.sqrt(np.maximum(self.diagonal[rows], 1e-300))
+            size = 1.0 / np.sqrt(np.maximum(diagonal[rows], 1e-300))
             scale = size[:, :, None] * size[:, None, :]
             values[places] = (_inverted(stack * scale) * scale).reshape(len(places), -1)
         return self.changed(values)
