@@ -12,6 +12,7 @@ from spindle.models import Beam, Detector, Experiment, Goniometer, ImageSet, Pan
 from spindle.testing import make_context, shared_data
 from spindle.testing.threshold import threshold_beam, threshold_panel
 from spindle_lib_masks.automatic import PixelSums, automatic_mask, judge_pixels, ring_numbers
+from spindle_lib_masks.pixel_sums import add_counts
 
 SHAPE = (200, 300)
 EXPERIMENT = Experiment(beam=threshold_beam(), detector=Detector([threshold_panel(SHAPE[1], SHAPE[0])]))
@@ -110,6 +111,23 @@ def test_pixels_that_reflections_light_up_in_many_images_are_not_hot(level, dtyp
     found = automatic_mask(Images(images), [np.ones(SHAPE, bool)], make_context().executor)
     assert found.n_hot == 3
     assert np.array_equal(~found.masks[0], hot)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_counts_of_one_image_or_two_are_added(number):
+    rng = np.random.default_rng(6)
+    images = rng.integers(-1, 12, (2, 7, 9)).astype(np.int32)
+    static, ring = rng.random((7, 9)) < 0.8, rng.integers(0, 3, (7, 9)).astype(np.int32)
+    cap, level = np.array([5, 7, 9], np.int32), np.array([1, 2, 3], np.int32)
+    total, *numbers = np.zeros((7, 9), np.int32), *(np.zeros((7, 9), np.uint8) for _ in range(3))
+    second = images[1] if number == 2 else images[1][:0]
+    add_counts(images[0], second, static, np.int32(0), np.int32(10), ring, cap, level, total, *numbers)
+    good = static & (images[:number] >= 0) & (images[:number] <= 10)
+    assert np.array_equal(total, (np.minimum(images[:number], cap[ring]) * good).sum(axis=0))
+    for found, kind in zip(
+        numbers, (good, good & (images[:number] >= cap[ring]), good & (images[:number] <= level[ring])), strict=True
+    ):
+        assert np.array_equal(found, kind.sum(axis=0))
 
 
 def test_few_images_are_not_judged(tmp_path):

@@ -283,26 +283,31 @@ class _Look:
     def __call__(self, indices: np.ndarray) -> list[PixelSums]:
         """Look at the images of these indices."""
         sums: list[PixelSums | None] = [None] * len(self.masks)
-        panels: list[np.ndarray] | None = None
         fits = float(self.caps.max()) * _MOST_IMAGES < np.iinfo(np.int32).max
         whole_limits = (self.caps.astype(np.int32), self.levels.astype(np.int32)) if fits else None
-        for index in indices:
-            panels = self.images.read(int(index), panels)
-            for p, raw in enumerate(panels):
-                image = np.ascontiguousarray(raw)
+        memory: list[list[np.ndarray] | None] = [None, None]
+        for begin in range(0, len(indices), 2):
+            pair = [int(index) for index in indices[begin : begin + 2]]
+            for k, index in enumerate(pair):
+                memory[k] = self.images.read(index, memory[k])
+            for p in range(len(self.masks)):
+                found = [np.ascontiguousarray(panels[p]) for panels in memory[: len(pair)] if panels is not None]
                 low, high = self.images.experiment.detector[p].trusted_range
-                whole = whole_limits is not None and self.counts.are(p, image.dtype)
-                one = sums[p] = sums[p] or PixelSums.empty(image.shape, whole)
+                whole = whole_limits is not None and all(self.counts.are(p, image.dtype) for image in found)
+                one = sums[p] = sums[p] or PixelSums.empty(found[0].shape, whole)
                 if whole:
                     info = np.iinfo(np.int32)
                     ends = (
                         np.int32(np.clip(np.ceil(low), info.min, info.max)),
                         np.int32(np.clip(np.floor(high), info.min, info.max)),
                     )
+                    second = found[1] if len(found) > 1 else found[0][:0]
                     add_counts(
-                        image, self.masks[p], *ends, self.rings[p], *(whole_limits or ()), one.total, one.count, one.high, one.calm
+                        found[0], second, self.masks[p], *ends, self.rings[p], *(whole_limits or ()), one.total, one.count,
+                        one.high, one.calm,
                     )  # fmt: skip
-                else:
+                    continue
+                for image in found:
                     good = trusted_mask(image, self.masks[p], low, high, np.empty(image.shape, np.bool_))
                     values = self.counts.of(p, image, np.empty(image.shape, np.float32))
                     add_image(

@@ -29,12 +29,16 @@ def _add_row(image, static, low, high, limit, rest, total, count, full, calm):
 
 
 @njit(nogil=True, cache=True)
-def add_counts(image, static, low, high, ring, cap, level, total, count, full, calm):
-    """Add one image of whole counts to sums over images.
+def add_counts(image, second, static, low, high, ring, cap, level, total, count, full, calm):
+    """Add one image of whole counts, or two, to sums over images.
+
+    Row after row, so that sums of a row that the first image was added to are at hand for the second.
 
     Parameters
     ----------
     image : (slow, fast) int32
+    second : (slow, fast) int32
+        Another, or one without rows.
     static : (slow, fast) bool
         Pixels that may be good.
     low, high : int32
@@ -61,6 +65,8 @@ def add_counts(image, static, low, high, ring, cap, level, total, count, full, c
             known = both[np.uint32(rings[j])]
             limit[j], rest[j] = np.int32(known & np.int64(0xFFFFFFFF)), np.int32(known >> np.int64(32))
         _add_row(image[i], static[i], low, high, limit, rest, total[i], count[i], full[i], calm[i])
+        if i < second.shape[0]:
+            _add_row(second[i], static[i], low, high, limit, rest, total[i], count[i], full[i], calm[i])
 
 
 @njit(nogil=True, cache=True)
