@@ -29,12 +29,16 @@ class ProfileFit:
     correlation : (n,) float64
         Pearson correlation between pixels (or grid points) and the fitted model.
     success : (n,) bool
+    profile : (p,) float32 or None
+        Share of its spot in each pixel of the shoeboxes that is valid foreground, whatever elsewhere: what `expected_counts` says of an
+        intensity of 1, which is not asked for these spots then. None where a fit does not know it.
     """
 
     value: np.ndarray
     variance: np.ndarray
     correlation: np.ndarray
     success: np.ndarray
+    profile: np.ndarray | None = None
 
 
 class ProfileFitter(ABC):
@@ -196,6 +200,8 @@ class CheckedFitter(Checked, ProfileFitter):
             finite(array(found.value, (n,), np.float64, "value"), "value", success)
             finite(array(found.variance, (n,), np.float64, "variance"), "variance", success, least=0.0)
             finite(array(found.correlation, (n,), np.float64, "correlation"), "correlation", success)
+            if found.profile is not None:
+                array(found.profile, (int(shoeboxes.offsets[-1]),), np.float32, "profile")
             return found
 
     def expected_counts(self, reflections: ReflectionTable, shoeboxes: Shoeboxes, intensity: np.ndarray) -> np.ndarray:

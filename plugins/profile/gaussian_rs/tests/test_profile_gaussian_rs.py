@@ -273,6 +273,25 @@ def test_a_hot_pixel_does_not_change_the_fit():
     assert np.mean(change < 1.0) > 0.97
 
 
+def test_a_fit_tells_the_profile_that_expected_counts_has():
+    spots = simulate_spots(mean=100.0, background=0.3, seed=21)
+    plugin = GaussianRsProfile()
+    experiments = spots.experiments.replace(
+        0, profile={"__id__": "gaussian_rs", "n_sigma": 3.0, "sigma_b": 0.05, "sigma_m": 0.15}
+    )
+    bbox = plugin.bounding_boxes(experiments, spots.table, 2.0)
+    boxes = crop_shoeboxes(spots, bbox, plugin.foreground(experiments, spots.table, bbox))
+    fitter = plugin.make_fitter(experiments)
+    fitter.finish()
+    fitter.deconvolution = True
+    n = len(spots.table)
+    found = fitter.fit(spots.table, boxes, np.full(n, 100.0), np.zeros(n))
+    good = (boxes.mask & 5) == 5
+    expected = fitter.expected_counts(spots.table, boxes, np.ones(n))
+    assert good.any() and expected[good].max() > 0.05
+    np.testing.assert_allclose(found.profile[good], expected[good], rtol=1e-5, atol=1e-9)
+
+
 @pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf, 1e300])
 def test_a_frame_that_is_no_frame_has_an_empty_box(quartz, wild):
     """Such a box was as large as numbers are, and the rectangles of all spots began before their array."""

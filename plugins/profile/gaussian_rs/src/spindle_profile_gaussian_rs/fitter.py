@@ -284,7 +284,9 @@ class PixelFitter(ReferenceFitter):
             places = self.samplers[i].places(spots.xyz[rows], spots.s1[rows])
             position[rows] = self.first[i] + self.samplers[i].nearest(places)
         pixels = (spots.bbox, spots.offsets, spots.data, spots.mask, spots.background)
-        found = self._fitted(spots.frames, spots.kz, spots.xyz[:, 2], pixels, np.zeros(n), position, np.full(n, -1.0))
+        found = self._fitted(
+            spots.frames, spots.kz, spots.xyz[:, 2], pixels, np.zeros(n), position, np.full(n, -1.0), np.zeros(0, np.float32)
+        )  # fmt: skip
         if not self.as_dials:
             self.error = model_error(found.value, found.variance, found.summed, found.summed_variance)
         if self.tails:
@@ -355,20 +357,23 @@ class PixelFitter(ReferenceFitter):
         frames, kz = self.geometry.frames(reflections)
         pixels = (shoeboxes.bbox, shoeboxes.offsets, shoeboxes.data, shoeboxes.mask, shoeboxes.background)
         z, position = reflections["xyzcal.px"][:, 2], self.position(reflections)
-        found = self._fitted(frames, kz, z, pixels, background_variance, position, expected)
+        profile = np.zeros(len(shoeboxes.data) if self.deconvolution else 0, np.float32)
+        found = self._fitted(frames, kz, z, pixels, background_variance, position, expected, profile)
         value, variance = blended(found.value, found.variance, found.summed, found.summed_variance, self.error)
-        return ProfileFit(value, variance, found.correlation, found.variance > 0)
+        return ProfileFit(
+            value, variance, found.correlation, found.variance > 0, profile if self.deconvolution else None
+        )
 
     def _fitted(
         self, frames: np.ndarray, kz: np.ndarray, z: np.ndarray, pixels: tuple[np.ndarray, ...], background_variance: np.ndarray,
-        position: np.ndarray, expected: np.ndarray,
+        position: np.ndarray, expected: np.ndarray, profile: np.ndarray,
     ) -> _Fits:  # fmt: skip
         n = len(kz)
         fits, coverage = _Fits(*(np.zeros(n) for _ in range(5))), np.zeros(n)
         fit_pixels(
             frames, kz, np.ascontiguousarray(z), *pixels, np.ascontiguousarray(background_variance, dtype=np.float64),
             position, self.slices, np.ascontiguousarray(expected, dtype=np.float64), self.step, self.n_sub, MIN_COVERAGE,
-            MIN_ALONE, self.as_dials, fits.value, fits.variance, fits.correlation, coverage, fits.summed, fits.summed_variance,
+            MIN_ALONE, self.as_dials, fits.value, fits.variance, fits.correlation, coverage, fits.summed, fits.summed_variance, profile,
         )  # fmt: skip
         return fits
 

@@ -84,6 +84,7 @@ def fit_pixels(
     coverage,
     summed,
     summed_variance,
+    profile,
 ):
     """Fit each spot's intensity to its foreground pixels with its reference profile.
 
@@ -111,6 +112,8 @@ def fit_pixels(
         Intensity on the whole profile, its variance (-1: failed), Pearson correlation of data and model, share of the profile used.
     summed, summed_variance : (n,) float64, output
         Sum of the same pixels and its variance; 0 and -1 where they are not the whole foreground, or images lack a part of the spot.
+    profile : (p,) or (0,) float32, output
+        Share of its spot in each good pixel of the foregrounds; of no pixel: not wanted.
 
     Notes
     -----
@@ -180,6 +183,8 @@ def fit_pixels(
                     bits = mask[at]
                     if bits & VALID and bits & FOREGROUND:
                         p = sampled_share(flat[j], size + 3, sampled, weights)
+                        if profile.shape[0] > 0:
+                            profile[at] = p
                         p_list[count] = p
                         d_list[count] = data[at]
                         b_list[count] = background[at]

@@ -90,6 +90,7 @@ def set_up(
     mean_variance: np.ndarray,
     neighbours: Neighbours,
     usable: np.ndarray,
+    profile: np.ndarray | None = None,
 ) -> Equations:
     """The equations of the spots of a block that have neighbours.
 
@@ -109,20 +110,22 @@ def set_up(
     neighbours : Neighbours
     usable : (n,) bool
         Spots with a background and enough valid pixels that others are near to.
+    profile : (p,) float32, optional
+        What `ProfileFit` says of the pixels of the n spots.
     """
     some = np.flatnonzero(usable & (np.diff(neighbours.offsets) > 0))
     parts, begin = [], 0
     pairs = np.concatenate([[0], np.cumsum(np.diff(neighbours.offsets)[some])])
     while begin < len(some):
         end = max(int(np.searchsorted(pairs, pairs[begin] + PAIRS_AT_ONCE, "right")) - 1, begin + 1)
-        parts.append(_some(fitter, some[begin:end], rows, table, boxes, expected, mean_variance, neighbours))
+        parts.append(_some(fitter, some[begin:end], rows, table, boxes, expected, mean_variance, neighbours, profile))
         begin = end
     return joined(parts)
 
 
 def _some(
     fitter: Any, at: np.ndarray, rows: np.ndarray, table: ReflectionTable, boxes: Shoeboxes, expected: np.ndarray,
-    mean_variance: np.ndarray, neighbours: Neighbours,
+    mean_variance: np.ndarray, neighbours: Neighbours, profile: np.ndarray | None,
 ) -> Equations:  # fmt: skip
     lengths = np.diff(neighbours.offsets)[at]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -141,15 +144,17 @@ def _some(
     chosen = np.flatnonzero(shared)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[chosen], minlength=len(at))[some])]).astype(np.int64)
     pairs, their_starts, their_share = pairs[chosen], theirs.offsets[chosen], shares[chosen, 1]
-    at, rectangles, cut = at[some], rectangles[some], cut[some]
+    at, rectangles = at[some], rectangles[some]
     # where they are among the pixels of the block, which are not copied
     bbox, starts = boxes.bbox[at], boxes.offsets[at]
-    mine = Shoeboxes.empty(boxes.panel[at], cut)
-    own_profile = fitter.expected_counts(table.select(at), mine, np.ones(len(at)))
+    own, own_starts = profile, starts
+    if own is None:
+        mine = Shoeboxes.empty(boxes.panel[at], bbox)
+        own, own_starts = fitter.expected_counts(table.select(at), mine, np.ones(len(at))), mine.offsets[:-1]
     diagonal, right, slope, share, spread = (np.zeros(len(at)) for _ in range(5))
     cross = np.zeros(len(pairs))
     joint_equations(
-        bbox, starts, boxes.data, boxes.mask, boxes.background, rectangles, mine.offsets, own_profile, offsets,
+        bbox, starts, boxes.data, boxes.mask, boxes.background, rectangles, own_starts, own, offsets,
         their_starts, their_profile, expected[at], neighbours.expected[pairs], diagonal, right, slope, share, spread,
         cross,
     )  # fmt: skip

@@ -95,8 +95,8 @@ def joint_equations(
         Shoeboxes, and the first pixel of each among those of these and others.
     rectangles : (n, 4) int32
         Their foregrounds lie in these.
-    own_starts : (n + 1,) int64; own : (q,) float32
-        Profile of each spot in its rectangle, on all images of its box.
+    own_starts : (n,) int64; own : (q,) float32
+        Profile of each spot in its box, where it begins.
     pairs : (n + 1,) int64
         The neighbours of each spot among k in all.
     their_starts : (k,) int64; theirs : (...) float32
@@ -116,7 +116,10 @@ def joint_equations(
     most, largest = 0, 1
     for r in range(bbox.shape[0]):
         most = max(most, pairs[r + 1] - pairs[r])
-        largest = max(largest, own_starts[r + 1] - own_starts[r])
+        largest = max(
+            largest,
+            (rectangles[r, 1] - rectangles[r, 0]) * (rectangles[r, 3] - rectangles[r, 2]) * (bbox[r, 5] - bbox[r, 4]),
+        )
     p = np.empty((most + 1, largest))
     d, b = np.empty(largest), np.empty(largest)
     active, scale, prior, s = np.empty(most + 1, np.int64), np.empty(most + 1), np.empty(most + 1), np.empty(most + 1)
@@ -142,7 +145,7 @@ def joint_equations(
                     if (mask[at] & (VALID | FOREGROUND)) == (VALID | FOREGROUND):
                         k = (z * high + y) * wide + x
                         d[count], b[count] = data[at], background[at]
-                        p[0, count] = own[own_starts[r] + k]
+                        p[0, count] = own[own_starts[r] + at - starts[r]]
                         for j in range(first, last):
                             p[1 + j - first, count] = theirs[their_starts[j] + k]
                         count += 1

@@ -232,7 +232,7 @@ class Measure:
             if filled.neighbours is not None:
                 equations = set_up(
                     fitter, filled.rows, filled.table, raised, filled.expected, mean_variance, filled.neighbours,
-                    good_background & enough & ((filled.marks & 4) != 0),
+                    good_background & enough & ((filled.marks & 4) != 0), fit.profile,
                 )  # fmt: skip
             fitted = fit.success & good_background & enough
             mark(fitted, Flag.INTEGRATED_PRF)
