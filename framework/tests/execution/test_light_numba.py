@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from numba.core.typing.typeof import Purpose
 
 import spindle
+from spindle.execution.kernel_locator import LIGHTENED
+
+if numba.version_info.short != LIGHTENED:
+    pytest.skip("this version of numba loads kernels by itself", allow_module_level=True)
+
 from spindle.execution.light_numba import _type_of_any_array, type_of_array
 
 

@@ -13,11 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba.core import caching
 
-from . import light_numba
 from .compile_cache import kernel_stamp, sources_of
 
+# The version of numba whose loading of kernels `light_numba` knows; any other loads them as it does by itself.
+LIGHTENED = (0, 68)
 # What a whole file raises whose content names what is not installed any more.
 _OUTDATED = (AttributeError, ImportError, EOFError, caching.pickle.UnpicklingError)
 
@@ -74,7 +76,10 @@ class CheckedCacheFile(caching.IndexDataCacheFile):  # type: ignore[misc]
 
 
 caching.IndexDataCacheFile = CheckedCacheFile
-light_numba.install()
+if numba.version_info.short == LIGHTENED:
+    from . import light_numba
+
+    light_numba.install()
 
 
 def _signed(content: bytes) -> bytes:
