@@ -10,6 +10,7 @@ from spindle.table import ReflectionTable, Shoeboxes
 
 from .blocks import BYTES_PER_BLOCK, BYTES_PER_PIXEL, SPOTS_PER_BLOCK
 from .crowded import Surroundings
+from .image_kernels import touch_others
 from .joint import Neighbours
 from .kernels import join_pieces
 from .measure import Filled
@@ -31,6 +32,7 @@ class Assembly:
 
     def __init__(self, table: ReflectionTable, wanted: Wanted) -> None:
         self.table, self.wanted = table, wanted
+        self.panel = table["panel"].astype(np.int64)
         self._pieces: list[Pieces] = []
         self.bytes = 0
 
@@ -76,15 +78,17 @@ class Assembly:
             near = wanted.overlaps.of(rows)
             geometry = ReflectionTable({name: table[name][near.other] for name in GEOMETRY})
             neighbours = Neighbours(near.offsets, near.other, geometry, wanted.expected[near.other])
-            around = self._around(whole.bbox)
+            around = self._around
         return Filled(
             rows, whole, marks, table.select(rows), wanted.expected[rows], wanted.kept[rows], neighbours, around
         )  # fmt: skip
 
-    def _around(self, bbox: np.ndarray) -> Surroundings:
-        """The spots on the images of some boxes (n, 6)."""
-        z = self.table["bbox"][:, 4:]
-        near = np.flatnonzero((z[:, 0] < bbox[:, 5].max() + MARGIN) & (z[:, 1] > bbox[:, 4].min() - MARGIN))
+    def _around(self, rows: np.ndarray) -> Surroundings:
+        """The spots that may share pixels with some rows."""
+        bbox = self.table["bbox"]
+        first, last = int(bbox[rows, 4].min()), int(bbox[rows, 5].max())
+        near = np.flatnonzero((bbox[:, 4] < last + MARGIN) & (bbox[:, 5] > first - MARGIN))
+        near = near[touch_others(self.panel, bbox, rows, near, MARGIN)]
         geometry = ReflectionTable({name: self.table[name][near] for name in GEOMETRY})
         return Surroundings(near, self.table["bbox"][near], geometry, self.wanted.expected[near])
 

@@ -59,6 +59,18 @@ class Surroundings:
         return np.asarray(np.prod(np.diff(self.box.astype(np.int64).reshape(-1, 3, 2), axis=2)[..., 0], axis=1))
 
     @cached_property
+    def _in_order(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows, ascending, and the place of each."""
+        order = np.argsort(self.rows, kind="stable")
+        return self.rows[order], order
+
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """(m,) int64: where some rows (m,) are among the spots; -1 for those that are not there."""
+        ascending, order = self._in_order
+        at = np.minimum(np.searchsorted(ascending, rows), len(order) - 1)
+        return np.where(ascending[at] == rows, order[at], -1)
+
+    @cached_property
     def profiles(self) -> Profiles:
         """Those that were evaluated."""
         return Profiles(np.full(len(self.rows), -1))
@@ -138,9 +150,7 @@ def among_neighbours(
     """
     success, mean = np.array(estimate.success, bool), np.array(estimate.mean, np.float64)
     crowded = crowded[~success[crowded] | (mean[crowded] > 0.0)]
-    order = np.argsort(around.rows, kind="stable")
-    places = order[np.minimum(np.searchsorted(around.rows[order], rows[crowded]), len(order) - 1)]
-    own = np.where(around.rows[places] == rows[crowded], places, -1)
+    own = around.places(rows[crowded])
     cells, bbox = around.cells, boxes.bbox[crowded]
     pairs, near = boxes_near(
         bbox, boxes.panel[crowded], own, around.box, cells.members, cells.starts, cells.low, cells.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +62,8 @@ class Filled:
         Of which the shoeboxes are wanted.
     neighbours : Neighbours or None
         The spots that they may overlap with.
-    around : Surroundings or None
-        All spots near them.
+    around : callable or None
+        ``around(rows)`` gives the spots near some of them, and maybe more.
     """
 
     rows: np.ndarray
@@ -72,7 +73,7 @@ class Filled:
     expected: np.ndarray
     kept: np.ndarray
     neighbours: Neighbours | None = None
-    around: Surroundings | None = None
+    around: Callable[[np.ndarray], Surroundings] | None = None
 
     def __repr__(self) -> str:
         return f"{len(self.rows)} spots with their pixels"
@@ -160,9 +161,9 @@ class Measure:
         fitter: Any = None if self.fitter is None else self.fitter.value
         of_crowded = np.full(n, -1.0)
         if self.fit and filled.around is not None and crowded.any():
-            estimate, of_crowded = among_neighbours(
-                fitter, np.flatnonzero(crowded), filled.rows, boxes, estimate, filled.around
-            )
+            some = np.flatnonzero(crowded)
+            around = filled.around(filled.rows[some])
+            estimate, of_crowded = among_neighbours(fitter, some, filled.rows, boxes, estimate, around)
         boxes.background = np.ascontiguousarray(estimate.background, dtype=np.float32)
         mark_used(estimate.used, boxes.mask)
         noise = noise_beyond_counts(boxes, counts_photons(self.detector, self.corrections))

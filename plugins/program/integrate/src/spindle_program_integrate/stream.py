@@ -119,9 +119,8 @@ class _Pass:
         detector = task.sequence.experiment.detector
         self.trusted = [p.trusted_range for p in detector]
         self.counts: dict[int, np.ndarray] = {}
-        self.around = (
-            Surroundings(slab.rows, slab.bbox, slab.geometry, slab.expected) if slab.overlaps is not None else None
-        )
+        around = Surroundings(slab.rows, slab.bbox, slab.geometry, slab.expected)
+        self.around = None if slab.overlaps is None else lambda rows: around
         self.levels: Levels = {}
 
     def run(self) -> Found:
