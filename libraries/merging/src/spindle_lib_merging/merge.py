@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,9 @@ from spindle.symmetry import SpaceGroupLike
 
 from .grouping import Groups, group_equivalents, pack_indices
 from .kernels import merge_halves, merge_sorted
+
+#: Observations, about, that are sorted by reflection together.
+BLOCK = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +70,13 @@ def checked(intensity: npt.ArrayLike, variance: npt.ArrayLike, n: int) -> tuple[
 
 
 def merge_groups(groups: Groups, intensity: npt.ArrayLike, variance: npt.ArrayLike, internal: bool = False) -> Merged:
-    """Merge observations that are already grouped; see `merge_equivalents`."""
-    values, variances = checked(intensity, variance, len(groups.order))
+    """Merge observations that are already grouped, or those among them that the groups hold; see `merge_equivalents`."""
+    values, variances = checked(intensity, variance, len(groups.positive))
     m = groups.n_groups
     out = [np.empty(m) for _ in range(6)]
-    merge_sorted(groups.offsets, values[groups.order], variances[groups.order], internal, *out)
+    for first, last in _blocks(groups):
+        offsets, rows = _of_block(groups, first, last)
+        merge_sorted(offsets, values[rows], variances[rows], internal, *(column[first:last] for column in out))
     mean, sigma, deviation, total, spread, plain_mean = out
     return Merged(
         groups.hkl,
@@ -83,6 +90,18 @@ def merge_groups(groups: Groups, intensity: npt.ArrayLike, variance: npt.ArrayLi
         spread,
         plain_mean,
     )
+
+
+def _blocks(groups: Groups) -> Iterator[tuple[int, int]]:
+    """First and last reflection, half open, of blocks of about `BLOCK` observations: no sorted copy of all is in memory."""
+    edges = np.searchsorted(groups.offsets[:-1], np.arange(0, groups.offsets[-1], BLOCK))
+    return pairwise(np.unique([0, *edges.tolist(), groups.n_groups]).tolist())
+
+
+def _of_block(groups: Groups, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets of some reflections from their first observation on, and their observations."""
+    offsets = groups.offsets[first : last + 1]
+    return offsets - offsets[0], groups.order[offsets[0] : offsets[-1]]
 
 
 def merge_equivalents(
@@ -147,11 +166,13 @@ def half_means(
     groups: Groups, intensity: npt.ArrayLike, variance: npt.ArrayLike, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weighted means (m,) of two random halves of each reflection's observations; NaN for single ones."""
-    values, variances = checked(intensity, variance, len(groups.order))
-    random = np.random.default_rng(seed).random(len(values))
-    first, second = np.empty(groups.n_groups), np.empty(groups.n_groups)
-    merge_halves(groups.offsets, values[groups.order], variances[groups.order], random, first, second)
-    return first, second
+    values, variances = checked(intensity, variance, len(groups.positive))
+    rng = np.random.default_rng(seed)
+    halves = np.empty((2, groups.n_groups))
+    for first, last in _blocks(groups):
+        offsets, rows = _of_block(groups, first, last)
+        merge_halves(offsets, values[rows], variances[rows], rng.random(len(rows)), *halves[:, first:last])
+    return halves[0], halves[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,3 +68,32 @@ def test_kept_indices_take_a_byte_each_whatever_their_place_among_all_parameters
         np.testing.assert_array_equal(found, expected)
     assert part.slopes(150, x)[0].min() >= 750
     np.testing.assert_array_equal(part.scales(150, x), whole.scales(150, x, rows))
+
+
+def test_the_choice_of_intensities_holds_few_copies_of_them():
+    """Of ten million observations each array of numbers takes 80 MB; here there were seventeen, and are nine."""
+    import tracemalloc
+    from types import SimpleNamespace
+
+    from spindle_program_scale.combine import choose
+
+    from spindle_lib_merging import group_equivalents
+
+    class Sized(SimpleNamespace):
+        def __len__(self):
+            return len(self.g)
+
+    n, rng = 400_000, np.random.default_rng(10)
+    hkl = np.stack([rng.integers(1, 20, n) for _ in range(3)], axis=1).astype(np.int32)
+    true = 50.0 * hkl[:, 0]
+    obs = Sized(
+        groups=group_equivalents(hkl, spindle.symmetry.space_group("P 1")), g=np.ones(n), raw_sum=true,
+        profile=true + rng.normal(size=n), profile_variance=np.ones(n), summed=true + 2 * rng.normal(size=n), summed_variance=np.full(n, 4.0),
+    )  # fmt: skip
+    tracemalloc.start()
+    best, results = choose(obs, np.ones(n, bool), None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert best == 0.0
+    assert abs(results[1][3] - 4.0) < 0.05, "summation has four times the variance"
+    assert peak < 80 * n

@@ -11,7 +11,7 @@ from spindle_lib_merging import believed_means
 from spindle_lib_noise.signal import KNOWN_SHARE, variance_of_equivalents
 
 from .data import Observations
-from .pieces import fill_rows, slices_of
+from .pieces import PIECE, fill_rows, slices_of
 from .sums import Map, blocks_of
 
 __all__ = ["Believed", "believed_intensities"]
@@ -43,7 +43,7 @@ class Believed:
 
     def counted(self, rows: np.ndarray) -> bool:
         """Whether `variance` of some observations holds those."""
-        return len(self.usual) > 0 and bool(np.count_nonzero(self.obs.made_of[rows] >= 0) > KNOWN_SHARE * len(rows))
+        return len(self.usual) > 0 and bool(np.count_nonzero((self.obs.made_of >= 0)[rows]) > KNOWN_SHARE * len(rows))
 
     def variance(self, rows: Any, drawn: bool) -> np.ndarray:
         """(k,) float64: variances of integration, the counts that they are made of replaced by what equivalents let expect.
@@ -53,6 +53,8 @@ class Believed:
         obs = self.obs
         if not len(self.usual):
             return np.asarray(obs.variance[rows])
+        if not isinstance(rows, slice) and len(rows) > PIECE:
+            return np.concatenate([self.variance(rows[some], drawn) for some in slices_of(len(rows))])
         made, factor, found = obs.made_of[rows], obs.factor[rows], self.intensity[rows]
         known = (made >= 0) & (self.usual[rows] > 0)
         made, factor, found = made[known], factor[known], found[known]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ from spindle_lib_merging import Groups, Merged, correlation, half_means, merge_g
 from .data import Observations
 from .params import ScaleParams
 from .pieces import slices_of
-from .sums import Map
+from .sums import Map, blocks_of
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -72,18 +71,13 @@ def candidates(raw_sum: np.ndarray) -> list[float]:
     return [v for v in found if v in (PROFILE_ONLY, SUM_ONLY) or v > 1.0]
 
 
-def quality(obs: Observations, value: np.ndarray, variance: np.ndarray, use: np.ndarray) -> tuple[float, float]:
-    """CC1/2 and Rmeas of scaled intensities, of observations in use with I / sigma > 1."""
-    good = use & (value > MIN_RATIO * np.sqrt(variance))
+def quality(obs: Observations, scaled: np.ndarray, variance: np.ndarray, good: np.ndarray) -> tuple[float, float]:
+    """CC1/2 and Rmeas of scaled intensities of variances (n,), of the good observations (n,) bool."""
     groups = several_of(obs.groups, good)
-    rows = groups.order
-    g = obs.g[rows]
-    scaled, scaled_variance = value[rows] / g, variance[rows] / g**2
-    local = replace(groups, order=np.arange(len(rows)), positive=groups.positive[rows])
-    merged = merge_groups(local, scaled, scaled_variance)
-    first, second = half_means(local, scaled, scaled_variance)
+    r_meas = _r_meas(merge_groups(groups, scaled, variance))
+    first, second = half_means(groups, scaled, variance)
     both = np.isfinite(first)
-    return correlation(first[both], second[both]), _r_meas(merged)
+    return correlation(first[both], second[both]), r_meas
 
 
 def several_of(
@@ -143,13 +137,15 @@ def choose(
     best, most = values[0], 0.0
 
     def judge(middle: float) -> tuple[float, float, float, float]:
-        value, variance = np.empty(len(obs)), np.empty(len(obs))
+        scaled, variance, good = np.empty(len(obs)), np.empty(len(obs)), np.empty(len(obs), bool)
         for some in slices_of(len(obs)):
-            value[some], variance[some] = mixture(obs, middle, some)
-        np.maximum(variance, 1e-30, out=variance)
-        found = quality(obs, value, variance, use)
-        del variance
-        return (*found, *scatter.compare(value))
+            value, of_value = mixture(obs, middle, some)
+            np.maximum(of_value, 1e-30, out=of_value)
+            good[some] = use[some] & (value > MIN_RATIO * np.sqrt(of_value))
+            scaled[some], variance[some] = value / obs.g[some], of_value / obs.g[some] ** 2
+        found = quality(obs, scaled, variance, good)
+        del variance, good
+        return (*found, *scatter.compare(scaled))
 
     judged = [judge(values[0]), *run(judge, values[1:])]  # all others are compared with the first
     for middle, (cc, r_meas, change, uncertainty) in zip(values, judged, strict=True):
@@ -178,32 +174,39 @@ class Scatter:
     def __init__(self, obs: Observations, use: np.ndarray) -> None:
         known = use & ((np.isfinite(obs.profile)) | np.isfinite(obs.summed))
         groups = several_of(obs.groups, known)
-        self.rows, self.g = groups.order, obs.g[groups.order]
-        sizes = np.diff(groups.offsets)
-        self.group, self.sizes = np.repeat(np.arange(len(sizes)), sizes), sizes
-        self.bins: np.ndarray | None = None
+        self.rows, self.offsets = groups.order, groups.offsets
+        self.bins: np.ndarray | None = None  # of each reflection
         self.first: tuple[np.ndarray, np.ndarray] | None = None
 
-    def compare(self, intensity: np.ndarray) -> tuple[float, float]:
-        """Sum over ranges of degrees of freedom times ln(variance / first variance), and its standard deviation."""
-        if len(self.rows) - len(self.sizes) < FEWEST_DEGREES:
+    def compare(self, scaled: np.ndarray) -> tuple[float, float]:
+        """Sum over ranges of degrees of freedom times ln(variance / first variance), and its standard deviation; of intensities over g (n,)."""
+        sizes = np.diff(self.offsets)
+        if len(self.rows) - len(sizes) < FEWEST_DEGREES:
             return 0.0, 0.0
-        scaled = intensity[self.rows] / self.g
-        mean = np.bincount(self.group, scaled) / self.sizes
-        residual = scaled - mean[self.group]
+        mean = np.empty(len(sizes))
+        for first, last, group, rows in self._blocks():
+            mean[first:last] = np.bincount(group, scaled[rows])
+        mean /= sizes
         if self.first is None or self.bins is None:
+            residual = np.empty(len(self.rows))
+            for first, last, group, rows in self._blocks():
+                residual[self.offsets[first] : self.offsets[last]] = scaled[rows] - mean[first:last][group]
             self.first = mean, residual
             number = np.clip(len(mean) // GROUPS_PER_RANGE, 1, MOST_RANGES)
             rank = np.argsort(np.argsort(mean, kind="stable"), kind="stable")
-            self.bins = (rank * number // len(mean))[self.group]
+            self.bins = rank * number // len(mean)
             return 0.0, 0.0
-        first_mean, first = self.first
+        first_mean, before_all = self.first
         top, bottom = float(first_mean @ mean), float(first_mean @ first_mean)
-        residual = residual * (bottom / top if top > 0 else 1.0)  # a common factor is no precision
-        squares, before, product = (
-            np.bincount(self.bins, values) for values in (residual**2, first**2, residual * first)
-        )
-        degrees = np.bincount(self.bins) - np.bincount(self.bins[np.unique(self.group, return_index=True)[1]])
+        factor = bottom / top if top > 0 else 1.0  # a common factor is no precision
+        squares, before, product = sums = np.zeros((3, int(self.bins.max()) + 1))
+        for first, last, group, rows in self._blocks():
+            residual = (scaled[rows] - mean[first:last][group]) * factor
+            old = before_all[self.offsets[first] : self.offsets[last]]
+            bins = self.bins[first:last][group]
+            for total, values in zip(sums, (residual**2, old**2, residual * old), strict=True):
+                np.add.at(total, bins, values)  # one after the other, so that blocks make no difference
+        degrees = np.bincount(self.bins, sizes - 1).astype(np.int64)
         good = (squares > 0) & (before > 0) & (degrees > 0)
         squares, before, product, degrees = squares[good], before[good], product[good], degrees[good]
         alike = product**2 / (squares * before)
@@ -211,9 +214,15 @@ class Scatter:
         # ln of the ratio of two sample variances with correlation r has the variance 4 (1 - r^2) / degrees
         return change, float(np.sqrt((4.0 * degrees * np.maximum(1.0 - alike, 0.0)).sum()))
 
+    def _blocks(self) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+        """Blocks of reflections: the first and the one after the last, whose each observation is, counted from the first, and the observations."""
+        for first, last in blocks_of(self.offsets):
+            group = np.repeat(np.arange(last - first), np.diff(self.offsets[first : last + 1]))
+            yield first, last, group, self.rows[self.offsets[first] : self.offsets[last]]
+
     def relative(self, change: float) -> float:
         """Mean ratio of variances that belongs to a change."""
-        return float(np.exp(change / max(int(self.sizes.sum() - len(self.sizes)), 1)))
+        return float(np.exp(change / max(len(self.rows) - len(self.offsets) + 1, 1)))
 
 
 def chosen(obs: Observations, params: ScaleParams, context: RunContext) -> np.ndarray:

@@ -290,11 +290,12 @@ class Scaler:
         tables: list[Table] = []
         believed = believed_intensities(obs, self.expected(), self.run_here, self._told_by_target())
         order = obs.groups.order
-        places = rows_by_value(self._error_group_of_rows()[order])
+        several = len(self.error_groups) > 1
+        places = rows_by_value(self._error_group_of_rows()[order]) if several else {}
         scale_error = 0.0 if self.scale_error is None else float(np.sqrt(self.scale_error.mean()))
         scattered = obs.intensity if self.zero_dose is None else self.zero_dose.scatter
         for k, sets in enumerate(self.error_groups):
-            groups = combine.several_of(obs.groups, ~obs.outlier, order[places.get(k, slice(0))])
+            groups = combine.several_of(obs.groups, ~obs.outlier, order[places.get(k, slice(0))] if several else order)
             rows = groups.order
             fit = self.error_plugin.fit_error_model(
                 observations=ErrorModelObservations(
