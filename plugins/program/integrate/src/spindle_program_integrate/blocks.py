@@ -9,7 +9,7 @@ import numpy as np
 from spindle.contracts.profile import ForegroundMasks
 from spindle.table import Shoeboxes
 
-__all__ = ["BYTES_PER_PIXEL", "Block", "Plan"]
+__all__ = ["BYTES_PER_PIXEL", "Block", "Plan", "only_boxes", "zeros"]
 
 SPOTS_PER_BLOCK = 2048
 BYTES_PER_BLOCK = 8_000_000
@@ -51,6 +51,20 @@ class Block:
     marks: np.ndarray
     first: int
     last: int
+
+
+def zeros(n: int, kind: type[np.generic]) -> np.ndarray:
+    """(n,) zeros that take no memory and cannot be changed."""
+    return np.broadcast_to(kind(0), (n,))
+
+
+def only_boxes(panel: np.ndarray, bbox: np.ndarray) -> Shoeboxes:
+    """Shoeboxes (n, 6) on panels (n,) for those who ask for boxes alone: their pixels are zeros that take no memory."""
+    bbox = np.ascontiguousarray(bbox, dtype=np.int32)
+    offsets = ForegroundMasks.offsets_of(bbox, each_image=True)
+    p = int(offsets[-1])
+    pixels = zeros(p, np.float32), zeros(p, np.uint8), zeros(p, np.float32)
+    return Shoeboxes(np.ascontiguousarray(panel, dtype=np.int64), bbox, offsets, *pixels)
 
 
 def members_by_panel(panel: np.ndarray) -> list[tuple[int, np.ndarray]]:

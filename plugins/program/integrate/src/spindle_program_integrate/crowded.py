@@ -11,6 +11,7 @@ import numpy as np
 from spindle.contracts.background import BackgroundEstimate
 from spindle.table import ReflectionTable, Shoeboxes
 
+from .blocks import only_boxes
 from .crowded_kernels import boxes_near, crowded_backgrounds, move_down, rescale
 from .overlaps import Cells, spot_cells
 from .slabs import MARGIN
@@ -112,7 +113,7 @@ class Profiles:
             self.values = more
         self.starts[new] = self.end + total - around.sizes[new]
         for some in np.split(new, np.flatnonzero(np.diff(total // PIXELS_AT_ONCE)) + 1):
-            boxes = Shoeboxes.empty(around.geometry["panel"][some], around.box[some])
+            boxes = only_boxes(around.geometry["panel"][some], around.box[some])
             shares = fitter.expected_counts(around.geometry.select(some), boxes, np.ones(len(some)))
             self.values[self.end : self.end + len(shares)] = shares
             self.end += len(shares)

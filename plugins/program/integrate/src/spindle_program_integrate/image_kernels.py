@@ -34,10 +34,22 @@ def painted_parts(bbox, offsets, inside):
         k = offsets[r]
         while k < offsets[r + 1]:
             for y in range(ny):
-                for x in range(nx):
-                    if inside[k] != 0:
-                        x0, x1, y0, y1 = min(x0, x), max(x1, x + 1), min(y0, y), max(y1, y + 1)
-                    k += 1
+                # from both ends, up to what other rows have reached
+                left, right = 0, nx
+                while left < x0 and inside[k + left] == 0:
+                    left += 1
+                while right > x1 and inside[k + right - 1] == 0:
+                    right -= 1
+                reached = left < x0 or right > x1
+                x0, x1 = min(x0, left), max(x1, right)
+                if not reached and (y < y0 or y >= y1):
+                    for x in range(x0, x1):
+                        if inside[k + x] != 0:
+                            reached = True
+                            break
+                if reached:
+                    y0, y1 = min(y0, y), max(y1, y + 1)
+                k += nx
         out[r, 0], out[r, 1] = bbox[r, 0] + x0, bbox[r, 0] + x1
         out[r, 2], out[r, 3] = bbox[r, 2] + y0, bbox[r, 2] + y1
     return out

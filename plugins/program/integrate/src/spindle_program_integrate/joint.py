@@ -10,6 +10,7 @@ import numpy as np
 
 from spindle.table import Flag, ReflectionTable, Shoeboxes
 
+from .blocks import only_boxes
 from .joint_kernels import (
     LEAST_SHARE,
     foreground_rectangles,
@@ -133,7 +134,7 @@ def _some(
     rectangles = foreground_rectangles(boxes.bbox[at], boxes.offsets[at], boxes.mask)
     owner = np.repeat(np.arange(len(at)), lengths)
     cut = np.concatenate([rectangles, boxes.bbox[at, 4:]], axis=1)
-    theirs = Shoeboxes.empty(boxes.panel[at][owner], cut[owner])
+    theirs = only_boxes(boxes.panel[at][owner], cut[owner])
     their_profile = fitter.expected_counts(neighbours.geometry.select(pairs), theirs, np.ones(len(pairs)))
     shares = np.zeros((len(pairs), 2))
     shares_in_foreground(
@@ -149,7 +150,7 @@ def _some(
     bbox, starts = boxes.bbox[at], boxes.offsets[at]
     own, own_starts = profile, starts
     if own is None:
-        mine = Shoeboxes.empty(boxes.panel[at], bbox)
+        mine = only_boxes(boxes.panel[at], bbox)
         own, own_starts = fitter.expected_counts(table.select(at), mine, np.ones(len(at))), mine.offsets[:-1]
     diagonal, right, slope, share, spread = (np.zeros(len(at)) for _ in range(5))
     cross = np.zeros(len(pairs))

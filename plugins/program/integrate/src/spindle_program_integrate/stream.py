@@ -13,7 +13,7 @@ from spindle.images import ImageSequence
 from spindle.table import Shoeboxes
 from spindle_lib_masks.shadows import MovingShadow
 
-from .blocks import Block, Plan, members_by_panel
+from .blocks import Block, Plan, members_by_panel, zeros
 from .crowded import Surroundings
 from .image_kernels import (
     clear_parts,
@@ -179,8 +179,8 @@ class _Pass:
         halos = task.mark_neighbours and bool((masks.inside == HALO).any())
         shoeboxes = Shoeboxes.empty(panel, boxes)
         if role == WHOLE:
-            # no memory for it until the block is measured
-            shoeboxes.background = np.broadcast_to(np.float32(0.0), shoeboxes.data.shape)
+            # it comes when the block is measured
+            shoeboxes.background = zeros(len(shoeboxes.data), np.float32)
         first, last = (int(bbox[:, 4].min()), int(bbox[:, 5].max())) if len(at) else (0, 0)
         return Block(
             at, bbox, held, members_by_panel(panel), masks, painted_parts(bbox, masks.offsets, masks.inside),
@@ -236,7 +236,6 @@ class _Pass:
         """Results of a filled block; its pixels are released, its masks stay for the next images."""
         slab = self.slab
         of_table = self.number[block.at]
-        block.shoeboxes.background = np.zeros(len(block.shoeboxes.data), np.float32)
         filled = Filled(
             slab.rows[block.at], block.shoeboxes, block.marks, slab.table.select(of_table), slab.expected[block.at],
             slab.kept[of_table], slab.neighbours(of_table), self.around,
