@@ -34,7 +34,7 @@ def test_a_spot_paints_the_smallest_rectangle_around_its_foreground_and_halo(sha
             assert found[i].tolist() == wanted.tolist()
         else:
             assert found[i, 0] >= found[i, 1] and found[i, 2] >= found[i, 3]
-    assert n_painted > 300 * (share == 1.0)
+    assert n_painted >= (300 if share == 1.0 else 0)
 
 
 def test_boxes_without_pixels_are_those_of_zeros():
