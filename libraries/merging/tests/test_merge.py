@@ -184,16 +184,20 @@ def test_observations_are_in_the_order_of_their_indices_with_mates_apart_or_not(
 
 
 def test_blocks_of_observations_make_no_difference(monkeypatch):
-    from spindle_lib_merging import merge
+    from spindle_lib_merging import grouping, merge
 
     rng = np.random.default_rng(4)
     hkl, value, variance = rng.integers(-3, 4, (900, 3)), rng.normal(9, 3, 900), rng.uniform(0.5, 2, 900)
     groups = group_equivalents(hkl, gemmi.SpaceGroup("P 2 2 2"))
     whole = merge.merge_groups(groups, value, variance), *merge.half_means(groups, value, variance)
+    apart = groups.with_friedel_apart()[0]
+    np.testing.assert_array_equal(apart.order, group_equivalents(hkl, gemmi.SpaceGroup("P 2 2 2"), True).order)
     for block in (1, 40):
-        monkeypatch.setattr(merge, "BLOCK", block)
+        monkeypatch.setattr(grouping, "BLOCK", block)
         merged, *halves = merge.merge_groups(groups, value, variance), *merge.half_means(groups, value, variance)
         for name in ("intensity", "sigma", "deviation", "total", "spread", "plain_mean"):
             np.testing.assert_array_equal(getattr(merged, name), getattr(whole[0], name))
         np.testing.assert_array_equal(halves, whole[1:])
+        for name in ("order", "offsets", "hkl"):
+            np.testing.assert_array_equal(getattr(groups.with_friedel_apart()[0], name), getattr(apart, name))
     np.testing.assert_allclose(whole[0].plain_mean[0], value[groups.order[: groups.offsets[1]]].mean())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,9 @@ from spindle.symmetry import asu_indices, epsilon_factors, is_centric
 
 if TYPE_CHECKING:
     from spindle.symmetry import SpaceGroupLike
+
+#: Observations, about, that are sorted by reflection together.
+BLOCK = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +76,40 @@ class Groups:
         whole : (k,) int64
             Which of these reflections each of the new ones belongs to.
         """
-        # those of a reflection stand together already: its mates only part, each kind in its order
-        of_group = np.repeat(np.arange(self.n_groups), self.multiplicity)
-        minus = ~(self.positive[self.order] | self.centric[of_group])
-        before = np.concatenate([[0], np.cumsum(minus)])  # mates among all rows in front of each
-        n_minus = before[self.offsets[1:]] - before[self.offsets[:-1]]
+        order, n_minus = np.empty_like(self.order), np.empty(self.n_groups, np.int64)
+        for first, last in self.blocks():
+            here = slice(int(self.offsets[first]), int(self.offsets[last]))
+            order[here], n_minus[first:last] = self._parted(first, last)
         n_plus = self.multiplicity - n_minus
-        in_front = before[:-1] - before[self.offsets[:-1]][of_group]  # and among those of the same reflection
-        place = np.where(minus, (self.offsets[:-1] + n_plus)[of_group] + in_front, np.arange(len(minus)) - in_front)
-        order = np.empty_like(self.order)
-        order[place] = self.order
         counts = np.stack([n_plus, n_minus], axis=1)
         whole, kind = np.nonzero(counts)
         hkl = np.where(kind[:, None] == 0, self.hkl[whole], -self.hkl[whole]).astype(np.int32)
         offsets = np.concatenate([[0], np.cumsum(counts[whole, kind])]).astype(np.int64)
         return Groups(order, offsets, hkl, self.positive, self.centric[whole], self.epsilon[whole]), whole
+
+    def _parted(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """The observations of some reflections, I(-) of acentric ones behind the others of each, and how many those are."""
+        offsets, rows = self.of_block(first, last)
+        # those of a reflection stand together already: its mates only part, each kind in its order
+        of_group = np.repeat(np.arange(last - first), np.diff(offsets))
+        minus = ~(self.positive[rows] | self.centric[first:last][of_group])
+        before = np.concatenate([[0], np.cumsum(minus)])  # mates among all rows in front of each
+        n_minus = before[offsets[1:]] - before[offsets[:-1]]
+        in_front = before[:-1] - before[offsets[:-1]][of_group]  # and among those of the same reflection
+        begin_minus = (offsets[1:] - n_minus)[of_group]
+        parted = np.empty_like(rows)
+        parted[np.where(minus, begin_minus + in_front, np.arange(len(minus)) - in_front)] = rows
+        return parted, n_minus
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """First and last reflection, half open, of blocks of about `BLOCK` observations: what is made of one block is no copy of all."""
+        edges = np.searchsorted(self.offsets[:-1], np.arange(0, self.offsets[-1], BLOCK))
+        return pairwise(np.unique([0, *edges.tolist(), self.n_groups]).tolist())
+
+    def of_block(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets of some reflections from their first observation on, and their observations."""
+        offsets = self.offsets[first : last + 1]
+        return offsets - offsets[0], self.order[offsets[0] : offsets[-1]]
 
 
 def pack_indices(hkl: npt.ArrayLike) -> np.ndarray:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +12,6 @@ from spindle.symmetry import SpaceGroupLike
 
 from .grouping import Groups, group_equivalents, pack_indices
 from .kernels import merge_halves, merge_sorted
-
-#: Observations, about, that are sorted by reflection together.
-BLOCK = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +69,8 @@ def merge_groups(groups: Groups, intensity: npt.ArrayLike, variance: npt.ArrayLi
     values, variances = checked(intensity, variance, len(groups.positive))
     m = groups.n_groups
     out = [np.empty(m) for _ in range(6)]
-    for first, last in _blocks(groups):
-        offsets, rows = _of_block(groups, first, last)
+    for first, last in groups.blocks():
+        offsets, rows = groups.of_block(first, last)
         merge_sorted(offsets, values[rows], variances[rows], internal, *(column[first:last] for column in out))
     mean, sigma, deviation, total, spread, plain_mean = out
     return Merged(
@@ -90,18 +85,6 @@ def merge_groups(groups: Groups, intensity: npt.ArrayLike, variance: npt.ArrayLi
         spread,
         plain_mean,
     )
-
-
-def _blocks(groups: Groups) -> Iterator[tuple[int, int]]:
-    """First and last reflection, half open, of blocks of about `BLOCK` observations: no sorted copy of all is in memory."""
-    edges = np.searchsorted(groups.offsets[:-1], np.arange(0, groups.offsets[-1], BLOCK))
-    return pairwise(np.unique([0, *edges.tolist(), groups.n_groups]).tolist())
-
-
-def _of_block(groups: Groups, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets of some reflections from their first observation on, and their observations."""
-    offsets = groups.offsets[first : last + 1]
-    return offsets - offsets[0], groups.order[offsets[0] : offsets[-1]]
 
 
 def merge_equivalents(
@@ -169,8 +152,8 @@ def half_means(
     values, variances = checked(intensity, variance, len(groups.positive))
     rng = np.random.default_rng(seed)
     halves = np.empty((2, groups.n_groups))
-    for first, last in _blocks(groups):
-        offsets, rows = _of_block(groups, first, last)
+    for first, last in groups.blocks():
+        offsets, rows = groups.of_block(first, last)
         merge_halves(offsets, values[rows], variances[rows], rng.random(len(rows)), *halves[:, first:last])
     return halves[0], halves[1]
 

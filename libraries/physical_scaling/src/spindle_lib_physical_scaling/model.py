@@ -160,7 +160,11 @@ class SmoothScales:
         )  # centroids of weak reflections can lie anywhere
         start, end = (float(x.min()), float(x.max())) if len(x) else (scan.array_range[0] * factor,) * 2
         stop = max(np.ceil(round(end - start, 10)), 1.0)
-        u = np.clip(observations.image * factor - start, 0.0, stop)
+        image, n = observations.image, len(observations)  # one array for all smooth terms of a data set
+
+        def u(rows: Any) -> np.ndarray:
+            return np.asarray(np.clip(image[rows] * factor - start, 0.0, stop))
+
         null = 1.0 if name == "scale" else 0.0
         n_intervals = _n_intervals(stop, scan.oscillation_deg[1] * scan.n_images, spacing)
         if existing and name in existing:
@@ -169,9 +173,9 @@ class SmoothScales:
         else:
             parameters = np.full(n_samples(n_intervals), null)
         smoother = Smoother(0.0, float(stop), n_intervals)
-        p, k = len(parameters), smoother.weights(u[:1])[1].shape[1]
-        indices = Computed(lambda rows: smoother.weights(u[rows])[0].astype(np.int32), len(u), k)
-        weights = Computed(lambda rows: smoother.weights(u[rows])[1], len(u), k)
+        p, k = len(parameters), smoother.weights(u(slice(1)))[1].shape[1]
+        indices = Computed(lambda rows: smoother.weights(u(rows))[0].astype(np.int32), n, k)
+        weights = Computed(lambda rows: smoother.weights(u(rows))[1], n, k)
         penalties: tuple[Penalty, ...]
         if self.params.restraint == "fixed":
             penalties = (Penalty(np.eye(p), self.params.decay_restraint, rank=p),) if name == "decay" else ()

@@ -27,7 +27,7 @@ class Observations:
 
     Attributes
     ----------
-    rows : (n,) int64
+    rows : (n,) int32, or int64 for larger tables
         Row of the reflection table.
     number : (n,) int32
         Data set.
@@ -39,7 +39,9 @@ class Observations:
         Summed counts.
     factor : (n,) float64
         lp / qe.
-    d, zeta, partiality : (n,) float64
+    d, partiality : (n,) float64
+    near_axis : (n,) bool
+        |zeta| is below ``reflection_selection.min_zeta``.
     intensity, variance : (n,) float64
         The intensity in use, not divided by the scale factor; variance of integration.
     groups : Groups
@@ -62,7 +64,7 @@ class Observations:
     raw_sum: np.ndarray
     factor: np.ndarray
     d: np.ndarray
-    zeta: np.ndarray
+    near_axis: np.ndarray
     partiality: np.ndarray
     intensity: np.ndarray
     variance: np.ndarray
@@ -225,12 +227,14 @@ def collect(
     groups = group_equivalents(
         table.peek("miller_index")[rows], experiments[0].known_crystal.space_group, params.anomalous is True
     )
-    zeta = np.abs(table.peek("zeta")[rows]) if "zeta" in table else np.ones(len(rows))
+    near_axis = np.zeros(len(rows), bool)
+    if "zeta" in table:
+        near_axis = np.abs(table.peek("zeta")[rows]) < params.reflection_selection.min_zeta
     nothing = np.zeros(len(rows))
     known = "expected_counts" in table and bool((table.peek("expected_counts")[rows] > 0).any())
     counts = np.asarray(table.peek("expected_counts"), np.float64)[rows] if known else np.zeros(0)
     return Observations(
-        rows, number, bounds.astype(np.int64), *columns["prf"], *columns["sum"], raw_sum, factor[rows], d[rows], zeta,
+        rows.astype(np.int32 if len(table) < 2**31 else np.int64), number, bounds.astype(np.int64), *columns["prf"], *columns["sum"], raw_sum, factor[rows], d[rows], near_axis,
         partiality[rows], nothing, nothing, groups, np.zeros(len(rows), bool), np.ones(len(rows)), counts,
     )  # fmt: skip
 

@@ -26,9 +26,8 @@ def preselect(obs: Observations, sigma: np.ndarray, params: ScaleParams) -> np.n
         keep &= (obs.d >= min(chosen.d_range)) & (obs.d <= max(chosen.d_range))
     if chosen.min_partiality is not None:
         keep &= obs.partiality > chosen.min_partiality
-    near_axis = obs.zeta < chosen.min_zeta
-    if near_axis.mean() < 0.5:  # a data set all near the axis is better than none
-        keep &= ~near_axis
+    if obs.near_axis.mean() < 0.5:  # a data set all near the axis is better than none
+        keep &= ~obs.near_axis
     if chosen.method == "intensity_ranges" and keep.sum() > ENOUGH_FOR_RANGES:
         e2 = normalised_intensities(obs)
         keep &= (e2 > chosen.E2_range[0]) & (e2 < chosen.E2_range[1])
