@@ -12,6 +12,7 @@ fixed part.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import gzip
 import http.client
@@ -135,10 +136,10 @@ def visit(printed: Path, writing: bool = False) -> None:
             time.sleep(0.05)
             found = re.search(r"http://localhost:(\d+)/\S*#token=([^&\s]+)", printed.read_text(errors="replace"))
         for name, words in (QUESTIONS | WRITING if writing else QUESTIONS).items():
-            client = http.client.HTTPConnection("localhost", int(found[1]), timeout=60)
-            client.request("POST", f"/api/{name}", json.dumps(words), {"Authorization": f"Bearer {found[2]}"})
-            answer = client.getresponse()
-            content = answer.read()
+            with contextlib.closing(http.client.HTTPConnection("localhost", int(found[1]), timeout=60)) as client:
+                client.request("POST", f"/api/{name}", json.dumps(words), {"Authorization": f"Bearer {found[2]}"})
+                answer = client.getresponse()
+                content = answer.read()
             if answer.status >= 500:
                 os.write(
                     2,

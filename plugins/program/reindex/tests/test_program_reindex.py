@@ -313,7 +313,7 @@ def test_intensities_of_another_programs_file_tell_the_indexing(tmp_path, kind):
 def test_a_reference_file_that_tells_nothing_is_refused(sweep, tmp_path):
     path = tmp_path / "nothing.mtz"
     path.write_bytes(b"MTZ no")
-    with pytest.raises(UserError, match=r"reference.file=.*cannot be read as an MTZ file"):
+    with pytest.raises(UserError, match=r"nothing.mtz: its header is said to begin at byte \d+, the file has 6"):
         spindle.run("reindex", *sweep, **{"reference.file": path})
     with pytest.raises(ParameterError, match="stands for"):
         spindle.run("reindex", *sweep, **{"reference.file": path, "reference.experiments": "a.expt"})
