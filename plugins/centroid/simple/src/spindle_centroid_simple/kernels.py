@@ -9,6 +9,15 @@ __all__ = ["centroids"]
 
 
 @njit(nogil=True, cache=True)
+def _any(codes, bits, wanted):
+    """Whether one of the codes (n,) uint8 has of the ``bits`` just those that are ``wanted``. Without branches."""
+    found = np.uint8(0)
+    for k in range(codes.shape[0]):
+        found |= np.uint8((codes[k] & bits) == wanted)
+    return found != np.uint8(0)
+
+
+@njit(nogil=True, cache=True)
 def centroids(bbox, offsets, data, mask, background, wanted, unwanted, position, variance, success):
     """Intensity-weighted mean position and its variance for each shoebox.
 
@@ -38,30 +47,35 @@ def centroids(bbox, offsets, data, mask, background, wanted, unwanted, position,
         sum_y = 0.0
         sum_z = 0.0
         # Two passes: the second takes distances from the mean, so that nothing is lost in a difference of large
-        # numbers.
+        # numbers. It looks at the rectangle in which the first has found something.
+        nx, ny, nz = x1 - x0, y1 - y0, (z1 - z0 if offsets[i + 1] > offsets[i] else 0)
+        left, right, top, bottom = nx, 0, ny, 0
         for second in range(2):
             sxx = 0.0
             syy = 0.0
             szz = 0.0
-            k = offsets[i]
-            if offsets[i + 1] > k:
-                for z in range(z1 - z0):
-                    for y in range(y1 - y0):
-                        for x in range(x1 - x0):
-                            code = mask[k]
-                            if (code & wanted) == wanted and (code & unwanted) == 0:
-                                w = np.float64(data[k]) - np.float64(background[k])
-                                if second == 0:
-                                    total += w
-                                    squares += w * w
-                                    sum_x += w * (x + 0.5)
-                                    sum_y += w * (y + 0.5)
-                                    sum_z += w * (z + 0.5)
-                                else:
-                                    sxx += w * (x + 0.5 - sum_x) ** 2
-                                    syy += w * (y + 0.5 - sum_y) ** 2
-                                    szz += w * (z + 0.5 - sum_z) ** 2
-                            k += 1
+            for z in range(nz):
+                for y in range(0 if second == 0 else top, ny if second == 0 else bottom):
+                    k = offsets[i] + (z * ny + y) * nx
+                    if second == 0:
+                        if not _any(mask[k : k + nx], np.uint8(wanted | unwanted), np.uint8(wanted)):
+                            continue
+                        top, bottom = min(top, y), max(bottom, y + 1)
+                    for x in range(0 if second == 0 else left, nx if second == 0 else right):
+                        code = mask[k + x]
+                        if (code & wanted) == wanted and (code & unwanted) == 0:
+                            w = np.float64(data[k + x]) - np.float64(background[k + x])
+                            if second == 0:
+                                total += w
+                                squares += w * w
+                                sum_x += w * (x + 0.5)
+                                sum_y += w * (y + 0.5)
+                                sum_z += w * (z + 0.5)
+                                left, right = min(left, x), max(right, x + 1)
+                            else:
+                                sxx += w * (x + 0.5 - sum_x) ** 2
+                                syy += w * (y + 0.5 - sum_y) ** 2
+                                szz += w * (z + 0.5 - sum_z) ** 2
             if second == 0:
                 if not total > 0.0:
                     break
