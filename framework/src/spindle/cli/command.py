@@ -50,7 +50,7 @@ from spindle.printable import printable
 from .arguments import Arguments, parse_arguments
 from .console import ConsoleHandler, set_up_console
 from .foreign import FOREIGN_SUFFIXES, refuse_foreign_parameters
-from .machine import share_one_heap
+from .machine import share_heaps
 from .main import GARBAGE, GARBAGE_AT_START, UNFIT
 
 
@@ -88,7 +88,7 @@ def is_parameter_of(name: str, host: PluginHost) -> Callable[[str], bool]:
 
 def run_command(name: str, params: Params, arguments: Arguments) -> int:
     """Run a program with effective parameters on the files of a command line, in the folder that they name; return the exit code."""
-    share_one_heap()
+    share_heaps()
     folder = folder_of(params)
     if folder is not None:
         params = with_absolute_files(params)

@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # typing is not imported where shells wait
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["check_streams", "message_of", "share_one_heap", "silence", "without_side_tracebacks"]
+__all__ = ["check_streams", "message_of", "share_heaps", "silence", "without_side_tracebacks"]
 
 # What a user can mend; other errors of the system are bugs of ours.
 _REMEDIES = {
@@ -39,20 +39,21 @@ _MEMORY = (
 
 # of glibc's malloc.h
 _M_ARENA_MAX = -8
+_CORES_OF_A_HEAP = 4
 
 
-def share_one_heap() -> None:
-    """Let all threads of this process take memory from one heap, where the C library is glibc and MALLOC_ARENA_MAX says nothing else.
+def share_heaps() -> None:
+    """Let threads of this process take memory from few heaps, where the C library is glibc and MALLOC_ARENA_MAX says nothing else.
 
     Otherwise each thread has one of its own, up to eight for each core, and what one of them gave back is of no use to the others: with
-    hundreds of data sets that takes as much memory again. Threads seldom wait for it, since Python takes memory under its own lock.
+    hundreds of data sets that takes as much memory again. There is a heap for four cores, so that few threads wait for each other.
     """
     if sys.platform != "linux" or "MALLOC_ARENA_MAX" in os.environ:
         return
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, max(len(os.sched_getaffinity(0)) // _CORES_OF_A_HEAP, 1))
 
 
 def message_of(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Threads of a program share one heap."""
+"""Threads of a program share a heap for four cores."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 
 #: Heaps that glibc tells of (malloc_info) after eight threads took memory at once.
 COUNT = """
-import ctypes, sys, threading
-from spindle.cli.machine import share_one_heap
+import ctypes, os, sys, threading
+from spindle.cli.machine import share_heaps
 
 libc = ctypes.CDLL(None)
-share_one_heap()
+os.sched_getaffinity = lambda process: set(range(int(sys.argv[1])))
+share_heaps()
 wait = threading.Barrier(8)
 def take():
     wait.wait()
@@ -32,15 +33,14 @@ libc.fflush(stream)
 """
 
 
-def heaps(**more: str) -> int:
+def heaps(cores: int, **more: str) -> int:
     environment = {k: v for k, v in os.environ.items() if k not in ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")}
-    done = subprocess.run(
-        [sys.executable, "-c", COUNT], env=environment | more, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", COUNT, str(cores)]
+    done = subprocess.run(command, env=environment | more, capture_output=True, text=True, check=True)
     return done.stdout.count("<heap nr=")
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another than glibc")
-def test_threads_share_one_heap_unless_the_user_says_otherwise():
-    assert heaps() == 1
-    assert heaps(MALLOC_ARENA_MAX="8") > 2
+def test_threads_share_heaps_unless_the_user_says_otherwise():
+    assert [heaps(cores) for cores in (1, 2, 16)] == [1, 1, 4]
+    assert heaps(1, MALLOC_ARENA_MAX="8") > 4
