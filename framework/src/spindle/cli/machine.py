@@ -52,8 +52,10 @@ def share_heaps() -> None:
         return
     import ctypes
 
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+    try:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, max(len(os.sched_getaffinity(0)) // _CORES_OF_A_HEAP, 1))
+    except (OSError, AttributeError):  # another C library
+        return
 
 
 def message_of(error: BaseException) -> str:
