@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from spindle_program_two_theta_refine import workflow
 
 import spindle
 from spindle.files import read_experiments, read_reflections
@@ -14,8 +15,12 @@ from spindle.testing.dials import dials
 
 
 @pytest.mark.parametrize("names", [("quartz_processed/integrated",), ("l_cysteine_narrow_wedge/11_integrated", "l_cysteine_narrow_wedge/23_integrated")])  # fmt: skip
-def test_cells_and_deviations_are_the_same(names, tmp_path):
-    """But for the deviation of the volume, which DIALS propagates otherwise: see the room's README."""
+def test_cells_and_deviations_are_the_same(names, tmp_path, monkeypatch):
+    """But for the deviation of the volume, which DIALS propagates otherwise: see the room's README.
+
+    Of several crystals DIALS gives the cell that fits all reflections, from which ours goes on to the mean over crystals.
+    """
+    monkeypatch.setattr(workflow, "mean_of_crystals", lambda fit, *_: (fit, None))
     folder = shared_data("dials_processed")
     files = [folder / f"{name}.{kind}" for kind in ("expt", "refl") for name in names]
     dials("dials.two_theta_refine", *files, cwd=tmp_path)
