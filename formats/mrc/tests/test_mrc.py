@@ -178,3 +178,11 @@ def test_a_file_that_is_none_is_told_apart_by_its_name(tmp_path):
     (tmp_path / "a.mrcs").write_bytes(b"x" * 2000)
     with pytest.raises(FileFormatError, match="mrc: no MAP at byte 208"):
         open_image(tmp_path / "a.mrcs")
+
+
+@pytest.mark.parametrize("voltage", [5e-324, -2e5])
+def test_a_voltage_that_cannot_be_is_none(tmp_path, voltage):
+    path = write_mrc(tmp_path / "a.mrc", STACK.astype(np.int16), fei=[CETA | {"ht": voltage}] * 4)
+    with pytest.raises(FileFormatError, match="wavelength"):
+        open_image(path).models(0)
+    assert open_image(path, options=GIVEN).models(0).beam.wavelength == GIVEN.wavelength

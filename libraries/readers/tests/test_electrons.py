@@ -19,6 +19,11 @@ def test_wavelengths_of_electrons(voltage, expected):
     assert electron_wavelength(voltage) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("voltage", [1e-300, 5e-324, 0.0, -2e5, -1e300, float("nan")])
+def test_no_voltage_gives_no_wavelength(voltage):
+    assert electron_wavelength(voltage) == 0.0
+
+
 def test_a_spot_lies_where_the_calibration_says():
     # 1 / (2 angstrom) at 0.025 angstrom is 12.5 mrad; at 1000 mm 12.5 mm, 500 pixels of 0.025 mm: 1e7 1/m each.
     assert calibrated_distance(0.025, 1e7, 0.025) == pytest.approx(1000.0)

@@ -44,9 +44,10 @@ _RESOLUTION = 1e-3
 
 
 def electron_wavelength(voltage: float) -> float:
-    """Wavelength in angstrom of electrons accelerated by a voltage in V, relativistic."""
+    """Wavelength in angstrom of electrons accelerated by a voltage in V, relativistic; 0 where that is none."""
     energy = _E * voltage
-    return 1e10 * _H / math.sqrt(2.0 * _M * energy * (1.0 + energy / (2.0 * _M * _C**2)))
+    square = 2.0 * _M * energy * (1.0 + energy / (2.0 * _M * _C**2))
+    return 1e10 * _H / math.sqrt(square) if voltage > 0.0 and square > 0.0 else 0.0
 
 
 def calibrated_distance(pixel_mm: float, per_metre: float, wavelength: float) -> float:
