@@ -38,3 +38,9 @@ def test_what_has_no_curve_has_no_limit(what):
     with np.errstate(all="ignore"):
         for limit in resolution_limits(hkl, intensity, variance, d, 4.0, 0.3):
             assert limit is None or np.isfinite(limit)
+
+
+def test_cells_of_a_thousand_times_the_length_have_the_limit_a_thousand_times_as_far():
+    hkl, intensity, variance, d = data()
+    near, far = (resolution_limits(hkl, intensity, variance, f * d, None, 0.3)[1] for f in (1.0, 1000.0))
+    assert far == pytest.approx(1000.0 * near, rel=0.01)

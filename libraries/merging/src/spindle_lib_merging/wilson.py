@@ -78,7 +78,7 @@ def wilson_plot(
             continue
         mean = values[part].mean()
         error = values[part].std() / np.sqrt(len(part))
-        if mean <= 0 or mean < 2 * error:
+        if not (mean >= 2 * error > 0 and np.isfinite((mean / error) ** 2)):
             continue
         mean_s2 = float((spacing[part] ** -2.0).mean())
         x.append(mean_s2)

@@ -82,7 +82,7 @@ def _tanh_crossing(x: np.ndarray, cc: np.ndarray, weight: np.ndarray, limit: flo
     def residual(p: np.ndarray) -> np.ndarray:
         return np.asarray((0.5 * (1.0 - np.tanh((x - p[0]) / p[1])) - cc) * weight)
 
-    fit = least_squares(residual, [0.7 * x[-1], 0.3 * x[-1]], bounds=([0.0, 1e-4], [np.inf, np.inf]))
+    fit = least_squares(residual, [0.7 * x[-1], 0.3 * x[-1]], bounds=([0.0, min(1e-4, 0.01 * x[-1])], [np.inf, np.inf]))
     place = fit.x[0] + fit.x[1] * np.arctanh(np.clip(1.0 - 2.0 * limit, -0.999999, 0.999999))
     if place <= x[0]:
         return None
