@@ -250,7 +250,8 @@ def test_fits_tell_whole_intensities_of_spots_that_the_scan_cuts_off():
     assert np.sum(found.value[whole]) / np.sum(spots.intensity[whole]) == pytest.approx(1.0, abs=0.02)
 
 
-def test_a_hot_pixel_does_not_change_the_fit():
+def spots_with_fitter():
+    """Simulated spots, their shoeboxes, and a fitter that has learned nothing."""
     spots = simulate_spots(mean=100.0, background=0.3, seed=21)
     plugin = GaussianRsProfile()
     experiments = spots.experiments.replace(
@@ -260,6 +261,11 @@ def test_a_hot_pixel_does_not_change_the_fit():
     boxes = crop_shoeboxes(spots, bbox, plugin.foreground(experiments, spots.table, bbox))
     fitter = plugin.make_fitter(experiments)
     fitter.finish()
+    return spots, boxes, fitter
+
+
+def test_a_hot_pixel_does_not_change_the_fit():
+    spots, boxes, fitter = spots_with_fitter()
     n = len(spots.table)
     arguments = np.full(n, 100.0), np.zeros(n)
     before = fitter.fit(spots.table, boxes, *arguments)
@@ -274,15 +280,7 @@ def test_a_hot_pixel_does_not_change_the_fit():
 
 
 def test_a_fit_tells_the_profile_that_expected_counts_has():
-    spots = simulate_spots(mean=100.0, background=0.3, seed=21)
-    plugin = GaussianRsProfile()
-    experiments = spots.experiments.replace(
-        0, profile={"__id__": "gaussian_rs", "n_sigma": 3.0, "sigma_b": 0.05, "sigma_m": 0.15}
-    )
-    bbox = plugin.bounding_boxes(experiments, spots.table, 2.0)
-    boxes = crop_shoeboxes(spots, bbox, plugin.foreground(experiments, spots.table, bbox))
-    fitter = plugin.make_fitter(experiments)
-    fitter.finish()
+    spots, boxes, fitter = spots_with_fitter()
     fitter.deconvolution = True
     n = len(spots.table)
     found = fitter.fit(spots.table, boxes, np.full(n, 100.0), np.zeros(n))
